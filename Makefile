@@ -1,0 +1,40 @@
+# Needs Python 3.11 or newer and make, nothing else; `make PYTHON=python3.12 ...` names another Python.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+CODE := $(wildcard changefeed api demo tools bench tests)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+.NOTPARALLEL:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## a live dashboard with its own database, on PORT (8000); Ctrl-C leaves nothing running
+	@$(PYTHON) tools/environment.py demo
+	@$(BIN)/python -m demo
+
+test: ## the whole suite; ARGS="-k name" chooses; what the machine lacks is skipped by name
+	@$(PYTHON) tools/environment.py test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: ## format, lint, types and layers
+	@$(PYTHON) tools/environment.py test check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --no-logo
+
+format: ## rewrite the code in the project's format
+	@$(PYTHON) tools/environment.py test check
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+bench: ## the figures of docs/performance.md
+	@$(PYTHON) tools/environment.py test
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## remove everything that make has made here
+	rm -rf .venv .venv.lock .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

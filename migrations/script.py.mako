@@ -1,0 +1,9 @@
+"""${message}
+
+Revises: ${down_revision | comma,n}
+"""
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
