@@ -33,7 +33,7 @@ def run_frozen(name: str) -> None:
 
     async def execute(driver: Any) -> None:
         def listen(_connection: Any, message: Any) -> None:
-            messages.append(str(message))
+            messages.append(str(message.message))
 
         driver.add_log_listener(listen)
         try:
@@ -43,4 +43,5 @@ def run_frozen(name: str) -> None:
 
     connection.dbapi_connection.run_async(execute)  # type: ignore[union-attr]
     for message in messages:
-        print(message)
+        if message.startswith("changefeed"):
+            print(message)

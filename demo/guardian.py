@@ -1,18 +1,19 @@
 """The guardian: a process that owns one database server and one folder, so that neither outlives its user.
 
-`python guardian.py FOLDER UID GID COMMAND...` reads orders from its standard input, one word a line, and answers
-each with one line on its standard output:
+`python guardian.py FOLDER UID GID COMMAND...` reads orders from its standard input, one word a line, and
+answers each with one line on its standard output:
 
     start   runs COMMAND, waits until it says that it is ready           started PID | failed
     stop    SIGINT (a fast shutdown, in PostgreSQL's terms), then wait   stopped
     kill    SIGKILL to the server and to everything it had started       stopped
 
-Guarantees: when its input ends, however its user died, it stops the server, removes FOLDER and exits. A user that
-closes the input and waits for the guardian has therefore cleaned up.
+Guarantees: when its input ends, however its user died, it stops the server, removes FOLDER and exits. A user
+that closes the input and waits for the guardian has therefore cleaned up.
 
-Assumes a server that writes its log to standard error; the guardian keeps that in FOLDER/log. It runs in a session
-of its own, so that Ctrl-C in a terminal reaches its user and not the server. With UID 0 the command keeps the
-guardian's own identity. Standard library only, and no import of this package: it starts in milliseconds.
+Assumes a server that writes its log to standard error; the guardian keeps that in FOLDER/log. It runs in a
+session of its own, so that Ctrl-C in a terminal reaches its user and not the server. With UID 0 the command
+keeps the guardian's own identity. Standard library only, and no import of this package: it starts in
+milliseconds.
 """
 
 import contextlib
@@ -124,9 +125,11 @@ class Guardian:
 
 
 def status_of(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat that follow the name; empty for a process that is gone or only waits for burial."""
+    """The fields of /proc/PID/stat that follow the name; empty for a process that has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
     except OSError:
         return []
     return [] if fields[0] in "ZX" else fields
@@ -141,4 +144,5 @@ def children_of(pid: int) -> list[int]:
 if __name__ == "__main__":
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    os.umask(0o077)
     Guardian(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]).serve()

@@ -1,12 +1,13 @@
-"""The host database: roles, database, schema and first data of an application that knows nothing of changefeed.
+"""The host database: roles, schema and first data of an application that knows nothing of changefeed.
 
-Three roles, as a careful team would have them: `postgres`, the server's superuser; `app`, which owns the tables and
-writes to them; `changefeed`, which may act as `app` (a trigger's creator must own the table) and may create one
-schema. Neither `app` nor `changefeed` may create roles or databases.
+Three roles, as a careful team would have them: `postgres`, the server's superuser; `app`, which owns the
+tables and writes to them; `changefeed`, which may act as `app` (a trigger's creator must own the table) and
+may create one schema. Neither `app` nor `changefeed` may create roles or databases.
 
-Guarantees: roles and database are as above afterwards, whatever was there before. The two roles' passwords follow
-from the superuser's and do not give it away, so that whoever has the superuser's connection string can make the
-other two. Never used on a database that matters: it drops nothing, but it does set those two roles' passwords.
+Guarantees: roles and database are as above afterwards, whatever was there before. The two roles' passwords
+follow from the superuser's and do not give it away, so that whoever has the superuser's connection string can
+make the other two. Never used on a database that matters: it drops nothing, but it does set those two roles'
+passwords.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ USER2 = UUID("00000000-0000-4000-8000-000000000002")
 ADMIN = UUID("00000000-0000-4000-8000-0000000000ad")
 WORKFLOW = UUID("00000000-0000-4000-8000-0000000000f1")
 EXECUTION = UUID("00000000-0000-4000-8000-0000000000e1")
-"""A running execution of USER1's, in WORKFLOW. The simulator touches neither it nor anything of that workflow."""
+"""A running execution of USER1's, in WORKFLOW. The simulator touches neither it nor that workflow."""
 
 APP_ROLE = "app"
 FEED_ROLE = "changefeed"
@@ -70,7 +71,8 @@ async def create_roles(admin_dsn: str) -> None:
             if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                 await connection.execute(f"create role {role}")
             await connection.execute(
-                f"alter role {role} login inherit nosuperuser nocreaterole nocreatedb noreplication nobypassrls "
+                f"alter role {role} login inherit "
+                f"nosuperuser nocreaterole nocreatedb noreplication nobypassrls "
                 f"password '{role_password(admin_dsn, role)}'"
             )
         await connection.execute(f"grant {APP_ROLE} to {FEED_ROLE}")
@@ -81,7 +83,8 @@ async def create_roles(admin_dsn: str) -> None:
 async def create_database(admin_dsn: str, name: str, *, template: str = "template1") -> Dsns:
     """Makes database `name`, a copy of `template`, and gives the two roles what they need in it.
 
-    Raises asyncpg.DuplicateDatabaseError, asyncpg.ObjectInUseError while somebody is connected to the template.
+    Raises asyncpg.DuplicateDatabaseError, asyncpg.ObjectInUseError while somebody is connected to the
+    template.
     """
     connection = await asyncpg.connect(admin_dsn)
     try:

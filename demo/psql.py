@@ -3,9 +3,9 @@
     python -m demo.psql DSN -c "select 1"
     echo "select 1" | python -m demo.psql DSN
 
-Guarantees: one statement prints its rows, tab-separated under a heading, NULL as nothing; several at once run as
-one transaction and print only how the last one ended. An error prints the server's message, with exit code 1.
-Has no meta-commands and no line editing.
+Guarantees: one statement prints its rows, tab-separated under a heading, NULL as nothing; several at once run
+as one transaction and print only how the last one ended. An error prints the server's message, with exit code
+1. Has no meta-commands and no line editing.
 """
 
 import argparse
@@ -28,7 +28,7 @@ async def run(dsn: str, sql: str) -> list[str]:
         rows = await statement.fetch()
         names = [attribute.name for attribute in statement.get_attributes()]
         if not names:
-            return [statement.get_statusmsg()]
+            return [statement.get_statusmsg() or ""]
         lines = ["\t".join("" if value is None else str(value) for value in row.values()) for row in rows]
         return ["\t".join(names), *lines, f"({len(rows)} row{'' if len(rows) == 1 else 's'})"]
     finally:

@@ -1,12 +1,13 @@
-"""The host application at work: plain SQL that moves executions, tasks and connector calls through their lives.
+"""The host application at work: plain SQL that moves executions, tasks and calls through their lives.
 
     DATABASE_URL=postgresql://app:...@127.0.0.1:5432/platform python -m demo.simulator --rate 5
 
-Guarantees: about `rate` transactions a second; the tables stay small, because what is old is deleted; a restarted
-database is found again. Nothing of the workflow `host.WORKFLOW` and of the execution `host.EXECUTION` is ever
-touched: those are a person's to play with.
+Guarantees: about `rate` transactions a second; the tables stay small, because what is old is deleted; a
+restarted database is found again. Nothing of the workflow `host.WORKFLOW` and of the execution
+`host.EXECUTION` is ever touched: those are a person's to play with.
 
-Assumes the application's role and schema (`host.sql`). Knows nothing of changefeed. Ends on SIGTERM or SIGINT.
+Assumes the application's role and schema (`host.sql`). Knows nothing of changefeed. Ends on SIGTERM or
+SIGINT.
 """
 
 import argparse
@@ -26,6 +27,15 @@ _FINISHED_EXECUTIONS_KEPT = 300
 _CALLS_KEPT = 2000
 _LONGEST_RECONNECT_SECONDS = 2.0
 
+# asyncpg says InternalClientError when the server dies between two of its own messages.
+_LOST_CONNECTION = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 _NODES = ("fetch", "extract", "research", "draft", "review", "publish")
 _TASKS = (("planner", "plan"), ("researcher", "research"), ("writer", "write"), ("critic", "review"))
 _FAILURES = ("The model gave no usable answer", "A connector timed out", "The budget of this run is spent")
@@ -41,7 +51,13 @@ class Simulator:
 
     async def step(self) -> None:
         """One change of some kind. Raises what asyncpg raises."""
-        actions = (self.advance_execution, self.advance_task, self.call_connector, self.begin_execution, self.prune)
+        actions = (
+            self.advance_execution,
+            self.advance_task,
+            self.call_connector,
+            self.begin_execution,
+            self.prune,
+        )
         (action,) = self._dice.choices(actions, weights=(40, 38, 15, 5, 2))
         await action()
 
@@ -187,7 +203,8 @@ class Simulator:
             _FINISHED_EXECUTIONS_KEPT,
         )
         await self._connection.execute(
-            "delete from connector_call where id <= (select max(id) from connector_call) - $1::int", _CALLS_KEPT
+            "delete from connector_call where id <= (select max(id) from connector_call) - $1::int",
+            _CALLS_KEPT,
         )
 
     async def _finish(self, execution: object, status: str, error: str | None) -> None:
@@ -239,10 +256,12 @@ async def simulate(dsn: str, rate: float, dice: random.Random) -> None:
                     await asyncio.sleep(dice.expovariate(rate))
             finally:
                 connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
+        except _LOST_CONNECTION as lost:
             failures += 1
             if failures == 1:
-                print(f"simulator: {type(lost).__name__}: {lost}; connecting again", file=sys.stderr, flush=True)
+                print(
+                    f"simulator: {type(lost).__name__}: {lost}; connecting again", file=sys.stderr, flush=True
+                )
             await asyncio.sleep(min(0.1 * 2**failures, _LONGEST_RECONNECT_SECONDS))
 
 
@@ -258,7 +277,9 @@ async def _until_told_to_stop(dsn: str, rate: float) -> None:
 
 def main() -> None:
     """The command line; the connection string comes from the environment, where `ps` does not show it."""
-    parser = argparse.ArgumentParser(prog="python -m demo.simulator", description="Writes like an application.")
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.simulator", description="Writes like an application."
+    )
     parser.add_argument("--rate", type=float, default=5.0, help="transactions a second (default: 5)")
     rate = parser.parse_args().rate
     dsn = os.environ.get("DATABASE_URL")

@@ -44,7 +44,8 @@ create table changefeed.state (
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least
   doorbell       boolean not null default true,                   -- false: never NOTIFY, the relay only polls
   floor          pg_snapshot,                                     -- cursors that do not include this are too old; null: none is
-  capture_errors bigint not null default 0                        -- errors in leaves that have been emptied since
+  capture_errors bigint not null default 0,                       -- errors in leaves that have been emptied since
+  watch_changes  bigint not null default 0                        -- counts watch, unwatch, pause and resume: relays look
 );
 insert into changefeed.state (until) values (now() + interval '24 hours');
 

@@ -38,20 +38,21 @@ create table changefeed.leaf (
 
 -- One row. The settings that the database itself must know, and the lease that lets capture run.
 create table changefeed.state (
-  only           boolean primary key default true check (only),
+  singleton      boolean primary key default true check (singleton),
   until          timestamptz not null,                            -- capture stops by itself when no relay has extended this
   max_absence    interval not null default interval '24 hours',   -- how long a relay may be away
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least
   doorbell       boolean not null default true,                   -- false: never NOTIFY, the relay only polls
   floor          pg_snapshot,                                     -- cursors that do not include this are too old; null: none is
-  capture_errors bigint not null default 0                        -- errors in leaves that have been emptied since
+  capture_errors bigint not null default 0,                       -- errors in leaves that have been emptied since
+  watch_changes  bigint not null default 0                        -- counts watch, unwatch, pause and resume: relays look
 );
 insert into changefeed.state (until) values (now() + interval '24 hours');
 
 -- Identity of the log. Unlogged, so that crash recovery and promotion empty it: whoever finds it empty begins a new
 -- epoch, and cursors of the former one are answered with a resync. See changefeed.epoch().
 create unlogged table changefeed.epoch (
-  only       boolean primary key default true check (only),
+  singleton  boolean primary key default true check (singleton),
   id         uuid not null default gen_random_uuid(),
   began_at   timestamptz not null default now(),
   started_at timestamptz not null default pg_postmaster_start_time(),  -- of the server; a cold copy keeps the uuid, not this
@@ -337,7 +338,7 @@ as $differs$
                           'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
              or (t.oid in ('text'::regtype, 'varchar'::regtype) and c.collisdeterministic)
            then format('new.%1$I is distinct from old.%1$I', name)
-           else format('row(new.%1$I) *<> row(old.%1$I)', name)
+           else format('record_image_ne(row(new.%1$I), row(old.%1$I))', name)
          end
     from pg_attribute a
     join pg_type t on t.oid = a.atttypid
@@ -557,6 +558,7 @@ begin
   for trigger in select * from changefeed.triggers_of(watch_id) loop
     execute format('alter table %s %s trigger %I', trigger.relation, verb, trigger.name);
   end loop;
+  update changefeed.state s set watch_changes = s.watch_changes + 1;
 end
 $switch$;
 
@@ -599,6 +601,7 @@ begin
   end loop;
   execute format('drop function changefeed.%I()', 'capture_' || watch_id);
   delete from changefeed.watch w where w.id = watch_id;
+  update changefeed.state s set watch_changes = s.watch_changes + 1;
   return true;
 end
 $unwatch$;
@@ -757,6 +760,7 @@ begin
     execute format('create or replace trigger "!changefeed_truncate" after truncate on %s '
                    'execute function changefeed.%I()', leaf, 'capture_' || id);
   end loop;
+  update changefeed.state s set watch_changes = s.watch_changes + 1;
   return source;
 end
 $watch$;

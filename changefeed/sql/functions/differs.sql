@@ -12,7 +12,7 @@ as $differs$
                           'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
              or (t.oid in ('text'::regtype, 'varchar'::regtype) and c.collisdeterministic)
            then format('new.%1$I is distinct from old.%1$I', name)
-           else format('row(new.%1$I) *<> row(old.%1$I)', name)
+           else format('record_image_ne(row(new.%1$I), row(old.%1$I))', name)
          end
     from pg_attribute a
     join pg_type t on t.oid = a.atttypid

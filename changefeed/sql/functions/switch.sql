@@ -18,5 +18,6 @@ begin
   for trigger in select * from changefeed.triggers_of(watch_id) loop
     execute format('alter table %s %s trigger %I', trigger.relation, verb, trigger.name);
   end loop;
+  update changefeed.state s set watch_changes = s.watch_changes + 1;
 end
 $switch$;

@@ -20,6 +20,7 @@ begin
   end loop;
   execute format('drop function changefeed.%I()', 'capture_' || watch_id);
   delete from changefeed.watch w where w.id = watch_id;
+  update changefeed.state s set watch_changes = s.watch_changes + 1;
   return true;
 end
 $unwatch$;

@@ -152,6 +152,7 @@ begin
     execute format('create or replace trigger "!changefeed_truncate" after truncate on %s '
                    'execute function changefeed.%I()', leaf, 'capture_' || id);
   end loop;
+  update changefeed.state s set watch_changes = s.watch_changes + 1;
   return source;
 end
 $watch$;

@@ -1,0 +1,36 @@
+"""The wake-up of one task: a bell that remembers one ring.
+
+It means "look", never "what": rings coalesce, and whoever waits looks at everything. To lose no ring, clear the bell
+before looking, not after. Used from the event loop's thread alone.
+"""
+
+import asyncio
+
+
+class Doorbell:
+    """Rung any number of times, heard once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits, or the next who does."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """Forget the ring. What it was for must be looked at after this, or it is lost."""
+        self._event.clear()
+
+    @property
+    def rung(self) -> bool:
+        """Whether somebody rang since the last clear."""
+        return self._event.is_set()
+
+    async def wait(self, timeout: float) -> bool:
+        """Until rung, at most `timeout` seconds. Returns whether it was rung."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True

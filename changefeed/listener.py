@@ -1,0 +1,159 @@
+"""The dedicated connection: LISTEN, the three advisory locks, and the heartbeat that keeps the leader's place.
+
+The session that listens is the one that holds the locks, so that both are lost together: a writer can never believe a
+relay awake whose bell nobody hears. Calls may come from several tasks; they take turns. Never shares its connection, and
+never goes through a transaction pooler, where LISTEN and locks would belong to somebody else's session.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self, cast
+
+import asyncpg
+
+from .doorbell import Doorbell
+from .errors import NotInstalledError, PoolerError
+from .sql import query
+
+CHANNEL = "changefeed"
+LOCK_CLASS = 1667785319
+"""Our advisory locks are (this, object): chosen at random once, and baked into the trigger functions."""
+ASLEEP, LEADER, FOLLOWER = 1, 2, 3
+
+
+class Listener:
+    """An open connection that listens. A context manager: leaving it frees every lock.
+
+    Guarantees: `bell` is rung for every notification from another session, and once when the connection is lost.
+    """
+
+    def __init__(self, dsn: str, bell: Doorbell, timeout: float) -> None:
+        """`timeout`: seconds within which the server must answer anything."""
+        self._dsn = dsn
+        self._bell = bell
+        self._timeout = timeout
+        self._turn = asyncio.Lock()
+        self._connection: asyncpg.Connection[Any] | None = None
+        self.closed = False
+
+    async def __aenter__(self) -> Self:
+        """Connects and listens. Raises PoolerError, NotInstalledError, asyncpg.PostgresError, OSError, TimeoutError."""
+        connection = await connect(self._dsn, self._timeout, "changefeed listener")
+        self._connection = connection
+        try:
+            await _refuse_pooler(connection)
+            connection.add_termination_listener(self._lost)
+            await connection.add_listener(CHANNEL, self._heard)
+        except BaseException:
+            connection.terminate()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None or connection.is_closed():
+            return
+        try:
+            await connection.close(timeout=1.0)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+
+    async def try_lead(self) -> bool:
+        """Become the leader, if there is none."""
+        return await self._lock("pg_try_advisory_lock", LEADER)
+
+    async def follow(self) -> None:
+        """Let the leader know that somebody wants to be rung."""
+        await self._lock("pg_try_advisory_lock_shared", FOLLOWER)
+
+    async def try_sleep(self) -> bool:
+        """Take the lock "asleep". Refused while a writer is in flight who believes the relay awake."""
+        return await self._lock("pg_try_advisory_lock", ASLEEP)
+
+    async def wake(self) -> None:
+        """Give the lock "asleep" back."""
+        await self._lock("pg_advisory_unlock", ASLEEP)
+
+    async def beat(self) -> bool:
+        """The leader's heartbeat. Returns whether anybody follows."""
+        return cast(bool, await self._value(query("followers"), LOCK_CLASS, FOLLOWER))
+
+    async def end_frozen_leader(self, silence: float) -> int | None:
+        """End the leader's session where it has said nothing for `silence` seconds. Returns its backend's pid, if so.
+
+        A frozen process keeps its TCP connection, and with it the lock, for ever. Needs no privilege beyond being of
+        the same role.
+        """
+        async with self._turn:
+            row = await self._open().fetchrow(query("leader"), LOCK_CLASS, LEADER, timeout=self._timeout)
+            if row is None or row["silent"] is None or row["silent"] < silence:
+                return None
+            pid: int = row["pid"]
+            await self._open().fetchval("select pg_terminate_backend($1)", pid, timeout=self._timeout)
+            return pid
+
+    async def execute(self, statement: str, *arguments: Any) -> Any:
+        """One statement's first value, for the leader's chores."""
+        return await self._value(statement, *arguments)
+
+    async def _lock(self, function: str, which: int) -> bool:
+        return bool(await self._value(f"select {function}($1, $2)", LOCK_CLASS, which))
+
+    async def _value(self, statement: str, *arguments: Any) -> Any:
+        async with self._turn:
+            return await self._open().fetchval(statement, *arguments, timeout=self._timeout)
+
+    def _open(self) -> asyncpg.Connection[Any]:
+        if self._connection is None or self.closed:
+            raise ConnectionResetError("the listener's connection to Postgres is closed")
+        return self._connection
+
+    def _heard(self, connection: object, pid: int, _channel: str, _payload: object) -> None:
+        # The payload is nobody's business: any role may NOTIFY. It means "look".
+        if not isinstance(connection, asyncpg.Connection) or pid != connection.get_server_pid():
+            self._bell.ring()
+
+    def _lost(self, _connection: object) -> None:
+        self.closed = True
+        self._bell.ring()
+
+
+async def connect(dsn: str, timeout: float, name: str) -> asyncpg.Connection[Any]:
+    """A connection set up for the relay: no idle timeout, dead peers noticed by the server, commits that wait for no flush.
+
+    `enable_seqscan = off`: the log's leaves grow and are emptied faster than statistics follow, and a plan made for an
+    empty leaf must not be used on a full one.
+    """
+    return await asyncpg.connect(
+        dsn,
+        timeout=timeout,
+        server_settings={
+            "application_name": name,
+            "idle_session_timeout": "0",
+            "idle_in_transaction_session_timeout": "0",
+            "statement_timeout": "0",
+            "lock_timeout": "0",
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "synchronous_commit": "off",
+            "enable_seqscan": "off",
+            "default_transaction_isolation": "read committed",
+            "jit": "off",
+        },
+    )
+
+
+async def _refuse_pooler(connection: asyncpg.Connection[Any]) -> None:
+    """A pooler hands out a key of its own, which is not the backend's pid."""
+    if connection.get_server_version().major < 14:
+        raise NotInstalledError("changefeed needs PostgreSQL 14 or later.")
+    if await connection.fetchval("select pg_backend_pid()") != connection.get_server_pid():
+        raise PoolerError(
+            "The connection goes through a pooler, where LISTEN and session locks belong to nobody."
+            " Set CHANGEFEED_DSN to the server's own address."
+        )
+    if await connection.fetchval("select pg_is_in_recovery()"):
+        raise PoolerError("This is a standby, where nobody can LISTEN. Set CHANGEFEED_DSN to the primary's address.")

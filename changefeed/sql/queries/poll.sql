@@ -1,0 +1,22 @@
+-- What a snapshot could not see, the snapshot that comes next, and whatever else decides about cursors: in ONE statement
+-- under READ COMMITTED, so that all of it is true at the same moment. At most $3 rows, in any order inside the LIMIT and
+-- by seq outside: with an ORDER BY inside, the planner would walk the whole sequence to find a few rows.
+-- Parameters: $1 xid8, the snapshot's xmax; $2 xid8[], its xip; $3 integer. Locks: none.
+select pg_current_snapshot()::text as snapshot,
+       s.floor::text as floor,
+       s.watch_changes,
+       pg_is_in_recovery() as standby,
+       (select e.id::text from changefeed.epoch e where e.started_at = pg_postmaster_start_time()) as epoch_id,
+       w.*
+  from changefeed.state s
+  left join lateral (
+         (select e.seq, e.xid, e.at, e.source, e.op, e.key, e.owner, e.owner_kind, e.data, e.before, e.partial,
+                 e.seen::text as seen
+            from changefeed.event e where e.xid >= $1 limit $3)
+         union all
+         (select e.seq, e.xid, e.at, e.source, e.op, e.key, e.owner, e.owner_kind, e.data, e.before, e.partial,
+                 e.seen::text as seen
+            from changefeed.event e where e.xid = any ($2) limit $3)
+         limit $3
+       ) as w on true
+ order by w.seq

@@ -1,0 +1,1 @@
+"""What the tests stand on: servers, databases, and what the machine has or lacks."""

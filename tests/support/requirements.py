@@ -1,0 +1,101 @@
+"""What a test needs from the machine, beyond Python: a container engine, a browser, Redis, Node.
+
+Guarantees: `require` returns what it found, or skips the test, naming the need and the remedy. When
+CHANGEFEED_TEST_REQUIRE (comma-separated names) lists the need, a lack is a failure instead, so that a suite
+that is meant to run everything cannot go green by skipping.
+"""
+
+import os
+import shutil
+from contextlib import closing
+from functools import cache
+from typing import Literal, get_args
+
+import pytest
+
+Need = Literal["container", "browser", "redis", "node"]
+NEEDS: tuple[Need, ...] = get_args(Need)
+
+VARIABLE = "CHANGEFEED_TEST_REQUIRE"
+IMAGE_VARIABLE = "CHANGEFEED_TEST_IMAGE"
+
+_COMMANDS: dict[Need, tuple[str, ...]] = {
+    "browser": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "redis": ("redis-server", "valkey-server"),
+    "node": ("node",),
+}
+
+
+class LackError(Exception):
+    """The machine has no such thing; the message says what to do."""
+
+
+def container_image() -> str:
+    """The PostgreSQL image for the container server."""
+    return os.environ.get(IMAGE_VARIABLE) or "postgres:16"
+
+
+def demanded() -> frozenset[Need]:
+    """The needs whose lack is a failure. Raises pytest.UsageError on a name that is no need."""
+    names = {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    if unknown := names - set(NEEDS):
+        raise pytest.UsageError(f"{VARIABLE}: {', '.join(sorted(unknown))} is not one of {', '.join(NEEDS)}")
+    return frozenset(need for need in NEEDS if need in names)
+
+
+def require(need: Need) -> str:
+    """What the machine has: the path of the command or, for `container`, the name of an image that is here.
+
+    Skips the test where it has none, or fails it when the need is demanded.
+    """
+    try:
+        return found(need)
+    except LackError as lack:
+        message = f"{need}: {lack}"
+        if need in demanded():
+            pytest.fail(f"{message} ({VARIABLE} demands it)", pytrace=False)
+        pytest.skip(message)
+
+
+def found(need: Need) -> str:
+    """As `require`, without a word about tests. Raises LackError."""
+    return _container() if need == "container" else _command(need)
+
+
+def _command(need: Need) -> str:
+    for name in _COMMANDS[need]:
+        if path := shutil.which(name):
+            return path
+    raise LackError(f"no {' or '.join(_COMMANDS[need])} on the PATH: install one")
+
+
+def _container() -> str:
+    problem = _container_problem(container_image())
+    if problem:
+        raise LackError(problem)
+    return container_image()
+
+
+@cache
+def _container_problem(image: str) -> str | None:
+    import docker
+    from docker.errors import DockerException, ImageNotFound
+
+    silence = "no Docker daemon answers: start dockerd, or join the group that may talk to it"
+
+    try:
+        engine = docker.from_env()
+    except DockerException:
+        return silence
+    with closing(engine):
+        try:
+            engine.ping()
+            engine.images.get(image)
+        except ImageNotFound:
+            try:
+                engine.images.pull(*image.rsplit(":", 1))
+            except DockerException:
+                return f"the image {image} is not here and cannot be pulled: run tools/image.sh {image}"
+        except (DockerException, OSError):
+            return silence
+    return None
