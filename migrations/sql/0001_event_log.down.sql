@@ -24,5 +24,6 @@ begin
 end
 $drop$;
 
-drop table changefeed.event, changefeed.leaf, changefeed.state, changefeed.epoch, changefeed.watch;
+drop table changefeed.event, changefeed.leaf, changefeed.state, changefeed.epoch, changefeed.watch, changefeed.kick,
+  changefeed.ticket;
 drop function changefeed.slot();

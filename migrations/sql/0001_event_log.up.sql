@@ -45,7 +45,8 @@ create table changefeed.state (
   doorbell       boolean not null default true,                   -- false: never NOTIFY, the relay only polls
   floor          pg_snapshot,                                     -- cursors that do not include this are too old; null: none is
   capture_errors bigint not null default 0,                       -- errors in leaves that have been emptied since
-  watch_changes  bigint not null default 0                        -- counts watch, unwatch, pause and resume: relays look
+  watch_changes  bigint not null default 0,                       -- counts watch, unwatch, pause and resume: relays look
+  kicks          bigint not null default 0                        -- counts the calls of kick: processes look
 );
 insert into changefeed.state (until) values (now() + interval '24 hours');
 
@@ -74,6 +75,21 @@ create table changefeed.watch (
   paused     boolean not null default false,
   version    integer not null,           -- of the generated trigger functions
   watched_at timestamptz not null default now()
+);
+
+-- Users whose connections were ended, and since when their older tokens are refused. A row and not a notification,
+-- because any role may NOTIFY. See changefeed.kick().
+create table changefeed.kick (
+  user_id text primary key,
+  at      timestamptz not null default clock_timestamp()
+);
+
+-- Single-use tickets for browsers that cannot send a header: a digest, never the ticket itself. A row, so that any
+-- process may redeem what another has issued, once.
+create unlogged table changefeed.ticket (
+  digest     bytea primary key,
+  claims     jsonb not null,
+  expires_at timestamptz not null
 );
 
 -- The leaves. Unlogged: no WAL for them and nothing shipped to replicas. The DEFAULT one takes what finds no other,
