@@ -1,5 +1,24 @@
 """What can go wrong, as one small tree of exceptions. Every message says what to do about it."""
 
+from typing import Literal
+
+AuthenticationCode = Literal[
+    "token-missing",
+    "token-too-large",
+    "token-malformed",
+    "token-algorithm",
+    "token-key",
+    "token-expired",
+    "token-not-yet-valid",
+    "token-issuer",
+    "token-audience",
+    "token-subject",
+    "token-revoked",
+    "ticket-invalid",
+    "keys-unavailable",
+]
+"""Why somebody was not let in. `docs/authentication.md` says of each what to do."""
+
 
 class ChangefeedError(Exception):
     """The root: catch this to catch everything that changefeed raises by itself."""
@@ -22,4 +41,18 @@ class PoolerError(ChangefeedError):
 
 
 class AuthenticationError(ChangefeedError):
-    """A token is missing, bad, or expired. The text names no part of the token."""
+    """A token or ticket is missing, bad, expired or revoked. The text names no part of it."""
+
+    def __init__(self, code: AuthenticationCode, message: str, *, retry: bool = False) -> None:
+        """`retry`: it was not the token's fault, the same one may be accepted in a moment."""
+        super().__init__(message)
+        self.code = code
+        self.retry = retry
+
+
+class TopicError(ChangefeedError):
+    """A topic that does not exist, or that is not for this session."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -15,7 +15,6 @@ from .errors import NotInstalledError
 from .event import Event, Op, Owner
 from .sql import query
 
-
 _NOTHING = (1 << 63) - 1
 """An xid that is never reached: with it a poll reads no rows."""
 
@@ -31,59 +30,116 @@ class Page:
     """A cursor that does not cover it is too old."""
     epoch_id: str | None
     """The database's own name of the epoch; None where none has begun."""
+    prepared: bool
+    """Transactions that were prepared before the epoch began had not all ended when it did."""
+    leased: bool
+    """Whether capture goes on: no relay was away for too long."""
     watch_changes: int
     """Counts the calls of watch, unwatch, pause and resume."""
+    kicks: int
+    """Counts the calls of kick."""
     more: bool
     """There is more than the limit: these events are some of the window, not its first ones."""
 
 
-async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limit: int) -> Page:
+@dataclass(frozen=True, slots=True)
+class MissedPage:
+    """Some owners' part of a window, a page of it."""
+
+    events: tuple[Event, ...]
+    snapshot: Snapshot
+    """The window's end: where its reader stands after the last page."""
+    floor: Snapshot | None
+    epoch_id: str | None
+
+
+async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limit: int, timeout: float) -> Page:
     """What `after` could not see, at most `limit` events; with None nothing but the present snapshot.
 
-    Raises NotInstalledError, asyncpg.PostgresError, OSError.
+    `timeout`: seconds. Raises NotInstalledError, asyncpg.PostgresError, OSError, TimeoutError.
     """
     try:
-        rows = await connection.fetch(query("poll"), *_place(after), limit + 1)
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
+        rows = await connection.fetch(query("poll"), *_place(after), limit + 1, timeout=timeout)
+    except (
+        asyncpg.UndefinedTableError,
+        asyncpg.InvalidSchemaNameError,
+        asyncpg.UndefinedColumnError,
+    ) as error:
         raise NotInstalledError(
             f"The database has no changefeed schema that this release knows ({error}). Run: changefeed migrate"
         ) from error
-    if not rows or rows[0]["standby"]:
+    if not rows:
+        raise NotInstalledError("changefeed.state is empty. Run: changefeed migrate")
+    first = rows[0]
+    if first["standby"]:
         raise NotInstalledError(
             "This is a standby: it does not know which transactions are running. Connect to the primary."
-            if rows
-            else "changefeed.state is empty. Run: changefeed migrate"
         )
-    first = rows[0]
-    found = () if first["seq"] is None else tuple(_event(row) for row in rows)
+    found = () if first["seq"] is None else tuple(map(_event, rows))
     return Page(
         events=found[:limit],
         snapshot=Snapshot.parse(first["snapshot"]),
-        floor=None if first["floor"] is None else Snapshot.parse(first["floor"]),
+        floor=_snapshot(first["floor"]),
         epoch_id=first["epoch_id"],
+        prepared=bool(first["prepared"]),
+        leased=first["leased"],
         watch_changes=first["watch_changes"],
+        kicks=first["kicks"],
         more=len(found) > limit,
     )
 
 
 async def window(
-    connection: asyncpg.Connection[Any], after: Snapshot, page_rows: int
-) -> AsyncIterator[tuple[Sequence[Event], Snapshot | None]]:
-    """Everything that `after` could not see, by seq, in pages; the snapshot comes with the last page, which may be empty.
+    connection: asyncpg.Connection[Any], after: Snapshot, page_rows: int, timeout: float
+) -> AsyncIterator[tuple[Sequence[Event], Snapshot, Snapshot | None]]:
+    """Everything that `after` could not see, by seq, in pages: the events, the snapshot that comes next, and the floor.
 
-    One snapshot holds for all pages, and for so long the transaction stays open: consume it without dawdling.
+    One snapshot holds for all pages, and for so long the transaction stays open: consume it without dawdling. No page at
+    all means that nothing was there.
     """
     async with connection.transaction():
-        portal = await connection.cursor(query("window"), *_place(after))
-        snapshot: Snapshot | None = None
-        while rows := await portal.fetch(page_rows):
-            snapshot = Snapshot.parse(rows[0]["snapshot"])
-            yield [_event(row) for row in rows], None
-        yield [], snapshot or after
+        portal = await connection.cursor(query("window"), *_place(after), timeout=timeout)
+        while rows := await portal.fetch(page_rows, timeout=timeout):
+            first = rows[0]
+            yield list(map(_event, rows)), Snapshot.parse(first["snapshot"]), _snapshot(first["floor"])
+
+
+async def missed(
+    connection: asyncpg.Connection[Any],
+    after: Snapshot,
+    owners: Sequence[Owner],
+    upto: Snapshot | None,
+    last_seq: int,
+    limit: int,
+    timeout: float,
+) -> MissedPage:
+    """What `after` could not see of these owners and of nobody in particular, by seq, from `last_seq` on.
+
+    `upto`: the first page's snapshot, None for the first page. Raises asyncpg.PostgresError, OSError, TimeoutError.
+    """
+    values = sorted({owner.value for owner in owners})
+    end = None if upto is None else str(upto)
+    rows = await connection.fetch(query("missed"), *_place(after), values, end, last_seq, limit, timeout=timeout)
+    first = rows[0]
+    return MissedPage(
+        events=() if first["seq"] is None else tuple(map(_event, rows)),
+        snapshot=Snapshot.parse(first["snapshot"]),
+        floor=_snapshot(first["floor"]),
+        epoch_id=first["epoch_id"],
+    )
+
+
+async def handovers(connection: asyncpg.Connection[Any], limit: int) -> list[Event]:
+    """The newest owner changes that are in the log, oldest first."""
+    return [_event(row) for row in reversed(await connection.fetch(query("handovers"), limit))]
 
 
 def _place(after: Snapshot | None) -> tuple[int, list[int]]:
     return (_NOTHING, []) if after is None else (after.xmax, sorted(after.xip))
+
+
+def _snapshot(text: str | None) -> Snapshot | None:
+    return None if text is None else Snapshot.parse(text)
 
 
 def _event(row: asyncpg.Record) -> Event:
@@ -93,11 +149,11 @@ def _event(row: asyncpg.Record) -> Event:
         xid=row["xid"],
         at=row["at"],
         source=row["source"],
-        op=cast(Op, row["op"]),
+        op=cast("Op", row["op"]),
         key=row["key"],
         owner=None if owner is None else Owner(row["owner_kind"], owner),
         data=row["data"],
         before=row["before"],
         partial=bool(row["partial"]),
-        seen=None if row["seen"] is None else Snapshot.parse(row["seen"]),
+        seen=_snapshot(row["seen"]),
     )

@@ -6,14 +6,17 @@ for each topic, and only if somebody is connected who may see it. Fan-out is a s
 the time is passed in.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from .cursor import Cursor
 from .event import Batch, Event, Owner
+from .handover import Handovers
 from .mapping import EventMapping
-from .messages import Resync, ResyncData, ResyncReason, rfc3339
-from .session import Session, State, with_cursor
+from .message import rfc3339
+from .messages import Resync, ResyncData, ResyncReason
+from .session import Item, Session, State
+from .window import Window
 
 CAPTURE_ERROR_PAUSE = 10.0
 """Seconds between two resyncs that capture errors of one source may cause."""
@@ -24,19 +27,33 @@ MAX_SPREAD_MS = 30_000
 class Hub:
     """The sessions of one process, and the place in the log up to which they have been served."""
 
-    def __init__(self, mapping: EventMapping) -> None:
-        self._mapping = mapping
+    def __init__(self, mapping: EventMapping, window: Window) -> None:
+        self.mapping = mapping
+        self.window = window
+        self.handovers = Handovers()
+        self.cursor: Cursor | None = None
+        """None until the relay has found its place."""
+        self.delivered: dict[str, int] = {}
+        """Messages handed to sessions since the start, by type."""
+        self.resyncs: dict[str, int] = {}
+        """Resyncs since the start, by reason."""
         self._sessions: set[Session] = set()
         self._by_owner: dict[Owner, set[Session]] = {}
         self._resynced: dict[str, float] = {}
         self._owed: set[str] = set()
-        self.cursor: Cursor | None = None
-        """None until the relay has found its place."""
-        self.delivered = 0
-        """Messages handed to sessions since the start."""
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """Whoever is connected."""
+        return self._sessions
+
+    @property
+    def owners(self) -> Collection[Owner]:
+        """The owners who are connected."""
+        return self._by_owner.keys()
 
     def add(self, session: Session) -> None:
         """From now on the session is offered what it may see."""
@@ -54,88 +71,109 @@ class Hub:
                 if not mine:
                     del self._by_owner[owner]
 
-    def publish(self, batch: Batch, now: float) -> None:
-        """Offer each event to whoever may see it. `now`: seconds, of any clock that does not go back."""
-        if self.cursor is None:
-            raise RuntimeError("the hub has no place in the log yet: begin() first")
-        touched: set[Session] = set()
-        for event in batch.events:
-            if event.op == "error":
-                self._owed.add(event.source)
-                continue
-            recipients = self._recipients(event)
-            if recipients:
-                touched.update(self._offer(event, recipients, self.cursor))
-        if self._owed:
-            self.tell_owed(now)
-        if batch.cursor is not None:
-            for session in touched:
-                session.settle(batch.cursor)
-            self.cursor = batch.cursor
-
     def begin(self, cursor: Cursor) -> None:
         """The first place: nobody has missed anything."""
         self.cursor = cursor
+        self.window.restart(cursor)
+        self.handovers = Handovers()
 
-    def restart(self, cursor: Cursor, reason: ResyncReason) -> None:
-        """The log was lost, or too much of it: everybody refetches, and goes on from `cursor`."""
-        self.cursor = cursor
-        text = self._resync_text(reason, None)
-        for session in self._sessions:
-            session.restart(cursor)
-            session.push(with_cursor(text, cursor))
-
-    def render(self, session: Session, events: Iterable[Event]) -> list[str]:
-        """The messages of these events that this session may see: for a session that reads on from the log."""
-        texts = []
+    def publish(self, batch: Batch, now: float) -> None:
+        """Offer each event to whoever may see it. `now`: seconds, of any clock that does not go back."""
+        before = self.cursor
+        if before is None:
+            raise RuntimeError("the hub has no place in the log yet: begin() first")
+        touched: set[Session] = set()
+        events = list(self.handovers.delivered(batch.events))
         for event in events:
             if event.op == "error":
                 self._owed.add(event.source)
-            elif session in self._recipients(event):
-                topic = session.topic_among(self._mapping.topics_of(event.source))
-                if topic is not None:
-                    texts.append(self._mapping.message(event, topic, self._epoch()).text())
-        self.delivered += len(texts)
-        return texts
+            elif recipients := self._recipients(event):
+                self._offer(event, recipients, before, touched)
+        self.window.add(events, batch.cursor)
+        if batch.cursor is not None:
+            for session in touched:
+                session.settle(batch.cursor)
+            self.handovers.settle(batch.cursor.snapshot)
+            self.cursor = batch.cursor
+        if self._owed:
+            self.tell_owed(now)
+
+    def restart(self, cursor: Cursor, reason: ResyncReason) -> None:
+        """The log was lost, or too much of it: everybody refetches, and goes on from `cursor`."""
+        self.begin(cursor)
+        for session in self._sessions:
+            session.restart(cursor)
+            self.resync(session, reason)
+
+    def resync(self, session: Session, reason: ResyncReason, sources: list[str] | None = None) -> None:
+        """Tell one session to refetch these sources, or all of them."""
+        assert self.cursor is not None
+        self.resyncs[reason] = self.resyncs.get(reason, 0) + 1
+        session.push("resync", self.resync_text(reason, sources), session.caught_up_with(self.cursor))
+
+    def resync_text(self, reason: ResyncReason, sources: list[str] | None) -> str:
+        """The message, without a cursor. The more are connected, the wider they are told to spread."""
+        spread = min(MAX_SPREAD_MS, SPREAD_MS_PER_SESSION * len(self._sessions))
+        data = ResyncData(reason=reason, sources=sources, spread_ms=spread)
+        return Resync(type="resync", timestamp=rfc3339(datetime.now(UTC)), data=data).text()
 
     def tell_owed(self, now: float) -> None:
         """Send the resyncs that capture errors have caused, each source's at most once in CAPTURE_ERROR_PAUSE."""
         for source in sorted(self._owed):
-            if now - self._resynced.get(source, -CAPTURE_ERROR_PAUSE) < CAPTURE_ERROR_PAUSE:
+            if now - self._resynced.get(source, float("-inf")) < CAPTURE_ERROR_PAUSE:
                 continue
             self._resynced[source] = now
             self._owed.discard(source)
-            text = self._resync_text("capture-error", [source])
-            topics = self._mapping.topics_of(source)
+            topics = self.mapping.topics_of(source)
             for session in self._sessions:
                 if session.topic_among(topics) is not None:
-                    session.push(text)
+                    self.resync(session, "capture-error", [source])
+
+    def missed(self, session: Session, events: Iterable[Event]) -> tuple[list[Item], set[str]]:
+        """For a session that reads on from the log: the messages that it may see, and the sources whose capture failed.
+
+        The events are those of the session's owners and of nobody in particular.
+        """
+        items: list[Item] = []
+        failed: set[str] = set()
+        for event in events:
+            topic = session.topic_among(self.mapping.topics_of(event.source))
+            if topic is None:
+                continue
+            if event.op == "error":
+                failed.add(event.source)
+            elif event.owner in session.owners or (event.owner is None and event.op in ("bulk", "truncate")):
+                kind, text = self._message(event, topic)
+                items.append(Item(kind, text, event.xid))
+        self._count(items)
+        return items, failed
 
     def _recipients(self, event: Event) -> Collection[Session]:
         if event.owner is not None:
             return self._by_owner.get(event.owner, ())
         return self._sessions if event.op in ("bulk", "truncate") else ()
 
-    def _offer(self, event: Event, recipients: Collection[Session], before: Cursor) -> list[Session]:
-        topics = self._mapping.topics_of(event.source)
-        texts: dict[str, str] = {}
-        offered = []
+    def _offer(self, event: Event, recipients: Collection[Session], before: Cursor, touched: set[Session]) -> None:
+        topics = self.mapping.topics_of(event.source)
+        texts: dict[str, tuple[str, str]] = {}
+        row = (event.source, event.key)
         for session in recipients:
             topic = session.topic_among(topics)
-            if topic is None:
+            if topic is None or session.state is State.LAGGING:
                 continue
-            text = texts.get(topic)
-            if text is None:
-                text = texts[topic] = self._mapping.message(event, topic, self._epoch()).text()
-            if session.offer(text, event.xid, before):
-                offered.append(session)
-        self.delivered += len(offered)
-        return offered
+            made = texts.get(topic)
+            if made is None:
+                made = texts[topic] = self._message(event, topic)
+            kind, text = made
+            if session.offer(kind, text, event.xid, row, before):
+                touched.add(session)
+                self.delivered[kind] = self.delivered.get(kind, 0) + 1
 
-    def _epoch(self) -> str:
-        return "" if self.cursor is None else self.cursor.epoch
+    def _message(self, event: Event, topic: str) -> tuple[str, str]:
+        assert self.cursor is not None
+        message = self.mapping.message(event, topic, self.cursor.epoch)
+        return message.type, message.text()
 
-    def _resync_text(self, reason: ResyncReason, sources: list[str] | None) -> str:
-        spread = min(MAX_SPREAD_MS, SPREAD_MS_PER_SESSION * len(self._sessions))
-        data = ResyncData(reason=reason, sources=sources, spread_ms=spread)
-        return Resync(type="resync", timestamp=rfc3339(datetime.now(UTC)), data=data).text()
+    def _count(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self.delivered[item.kind] = self.delivered.get(item.kind, 0) + 1

@@ -1,8 +1,9 @@
-"""The dedicated connection: LISTEN, the three advisory locks, and the heartbeat that keeps the leader's place.
+"""The dedicated connection: LISTEN, the three advisory locks, and every look at the log.
 
 The session that listens is the one that holds the locks, so that both are lost together: a writer can never believe a
-relay awake whose bell nobody hears. Calls may come from several tasks; they take turns. Never shares its connection, and
-never goes through a transaction pooler, where LISTEN and locks would belong to somebody else's session.
+relay awake whose bell nobody hears. The same session reads the log, so that its activity, which every session of the role
+can see, is the leader's heartbeat: an idle relay needs no query beside its safety poll. Used by one task. Never shares
+its connection, and never goes through a transaction pooler, where LISTEN and locks would belong to somebody else's session.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ CHANNEL = "changefeed"
 LOCK_CLASS = 1667785319
 """Our advisory locks are (this, object): chosen at random once, and baked into the trigger functions."""
 ASLEEP, LEADER, FOLLOWER = 1, 2, 3
+OLDEST_SERVER = 14
 
 
 class Listener:
@@ -32,18 +34,24 @@ class Listener:
         self._dsn = dsn
         self._bell = bell
         self._timeout = timeout
-        self._turn = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
+        self._sonar = asyncio.Event()
         self.closed = False
+        self.heard = 0
+        """Notifications from other sessions."""
 
     async def __aenter__(self) -> Self:
-        """Connects and listens. Raises PoolerError, NotInstalledError, asyncpg.PostgresError, OSError, TimeoutError."""
+        """Connects, listens, and hears itself.
+
+        Raises PoolerError, NotInstalledError, asyncpg.PostgresError, OSError, TimeoutError.
+        """
         connection = await connect(self._dsn, self._timeout, "changefeed listener")
         self._connection = connection
         try:
-            await _refuse_pooler(connection)
+            await _refuse_what_cannot_listen(connection)
             connection.add_termination_listener(self._lost)
             await connection.add_listener(CHANNEL, self._heard)
+            await self._prove_the_bell()
         except BaseException:
             connection.terminate()
             raise
@@ -59,6 +67,13 @@ class Listener:
             await connection.close(timeout=1.0)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             connection.terminate()
+
+    @property
+    def connection(self) -> asyncpg.Connection[Any]:
+        """For reading the log. Raises ConnectionResetError where it is lost."""
+        if self._connection is None or self.closed:
+            raise ConnectionResetError("the listener's connection to Postgres is closed")
+        return self._connection
 
     async def try_lead(self) -> bool:
         """Become the leader, if there is none."""
@@ -76,9 +91,13 @@ class Listener:
         """Give the lock "asleep" back."""
         await self._lock("pg_advisory_unlock", ASLEEP)
 
-    async def beat(self) -> bool:
-        """The leader's heartbeat. Returns whether anybody follows."""
-        return cast(bool, await self._value(query("followers"), LOCK_CLASS, FOLLOWER))
+    async def followed(self) -> bool:
+        """Whether anybody wants to be rung."""
+        return cast("bool", await self.value(query("followers"), LOCK_CLASS, FOLLOWER))
+
+    async def ring(self) -> None:
+        """Wake the followers. A transaction of its own, which waits for no flush."""
+        await self.value("select pg_notify($1, '')", CHANNEL)
 
     async def end_frozen_leader(self, silence: float) -> int | None:
         """End the leader's session where it has said nothing for `silence` seconds. Returns its backend's pid, if so.
@@ -86,45 +105,49 @@ class Listener:
         A frozen process keeps its TCP connection, and with it the lock, for ever. Needs no privilege beyond being of
         the same role.
         """
-        async with self._turn:
-            row = await self._open().fetchrow(query("leader"), LOCK_CLASS, LEADER, timeout=self._timeout)
-            if row is None or row["silent"] is None or row["silent"] < silence:
-                return None
-            pid: int = row["pid"]
-            await self._open().fetchval("select pg_terminate_backend($1)", pid, timeout=self._timeout)
-            return pid
+        row = await self.connection.fetchrow(query("leader"), LOCK_CLASS, LEADER, timeout=self._timeout)
+        if row is None or row["silent"] is None or row["silent"] < silence:
+            return None
+        pid: int = row["pid"]
+        await self.value("select pg_terminate_backend($1)", pid)
+        return pid
 
-    async def execute(self, statement: str, *arguments: Any) -> Any:
-        """One statement's first value, for the leader's chores."""
-        return await self._value(statement, *arguments)
+    async def value(self, statement: str, *arguments: Any) -> Any:
+        """One statement's first value."""
+        return await self.connection.fetchval(statement, *arguments, timeout=self._timeout)
 
     async def _lock(self, function: str, which: int) -> bool:
-        return bool(await self._value(f"select {function}($1, $2)", LOCK_CLASS, which))
-
-    async def _value(self, statement: str, *arguments: Any) -> Any:
-        async with self._turn:
-            return await self._open().fetchval(statement, *arguments, timeout=self._timeout)
-
-    def _open(self) -> asyncpg.Connection[Any]:
-        if self._connection is None or self.closed:
-            raise ConnectionResetError("the listener's connection to Postgres is closed")
-        return self._connection
+        return bool(await self.value(f"select {function}($1, $2)", LOCK_CLASS, which))
 
     def _heard(self, connection: object, pid: int, _channel: str, _payload: object) -> None:
         # The payload is nobody's business: any role may NOTIFY. It means "look".
-        if not isinstance(connection, asyncpg.Connection) or pid != connection.get_server_pid():
+        if isinstance(connection, asyncpg.Connection) and pid == connection.get_server_pid():
+            self._sonar.set()
+        else:
+            self.heard += 1
             self._bell.ring()
 
     def _lost(self, _connection: object) -> None:
         self.closed = True
         self._bell.ring()
 
+    async def _prove_the_bell(self) -> None:
+        """Ring, and hear it: after Oban's Sonar. LISTEN alone succeeds in places where nothing is ever heard."""
+        await self.ring()
+        try:
+            await asyncio.wait_for(self._sonar.wait(), self._timeout)
+        except TimeoutError:
+            raise PoolerError(
+                "LISTEN was accepted, but a notification of our own was not heard. The connection goes through a"
+                " pooler: set CHANGEFEED_DSN to the server's own address."
+            ) from None
+
 
 async def connect(dsn: str, timeout: float, name: str) -> asyncpg.Connection[Any]:
     """A connection set up for the relay: no idle timeout, dead peers noticed by the server, commits that wait for no flush.
 
-    `enable_seqscan = off`: the log's leaves grow and are emptied faster than statistics follow, and a plan made for an
-    empty leaf must not be used on a full one.
+    `enable_seqscan = off` and generic plans: the log's leaves grow and are emptied faster than statistics follow, a plan
+    made for an empty leaf must not be used on a full one, and planning over nine leaves costs more than running.
     """
     return await asyncpg.connect(
         dsn,
@@ -140,16 +163,18 @@ async def connect(dsn: str, timeout: float, name: str) -> asyncpg.Connection[Any
             "tcp_keepalives_count": "3",
             "synchronous_commit": "off",
             "enable_seqscan": "off",
+            "plan_cache_mode": "force_generic_plan",
             "default_transaction_isolation": "read committed",
             "jit": "off",
         },
     )
 
 
-async def _refuse_pooler(connection: asyncpg.Connection[Any]) -> None:
-    """A pooler hands out a key of its own, which is not the backend's pid."""
-    if connection.get_server_version().major < 14:
-        raise NotInstalledError("changefeed needs PostgreSQL 14 or later.")
+async def _refuse_what_cannot_listen(connection: asyncpg.Connection[Any]) -> None:
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        raise NotInstalledError(f"changefeed needs PostgreSQL {OLDEST_SERVER} or later, this is {version.major}.")
+    # A pooler hands out a key of its own, which is not the backend's pid.
     if await connection.fetchval("select pg_backend_pid()") != connection.get_server_pid():
         raise PoolerError(
             "The connection goes through a pooler, where LISTEN and session locks belong to nobody."

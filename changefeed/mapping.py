@@ -10,20 +10,21 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
-from . import messages
+from . import changes
 from .event import Event
+from .message import Message, rfc3339
 from .settings import ExecutionSource, TypedSource
 
 EXECUTIONS = "executions"
 AGENT_TASKS = "agent-tasks"
 ROWS = "rows:"
 
-_EXECUTIONS: dict[str, Callable[..., messages.Message]] = {
-    "started": messages.ExecutionStarted,
-    "completed": messages.ExecutionCompleted,
-    "failed": messages.ExecutionFailed,
-    "updated": messages.ExecutionUpdated,
-    "deleted": messages.ExecutionDeleted,
+_EXECUTIONS: dict[str, Callable[..., Message]] = {
+    "started": changes.ExecutionStarted,
+    "completed": changes.ExecutionCompleted,
+    "failed": changes.ExecutionFailed,
+    "updated": changes.ExecutionUpdated,
+    "deleted": changes.ExecutionDeleted,
 }
 
 
@@ -40,43 +41,43 @@ class EventMapping:
             return (ROWS + source,)
         return (EXECUTIONS if isinstance(typed, ExecutionSource) else AGENT_TASKS, ROWS + source)
 
-    def message(self, event: Event, topic: str, epoch: str) -> messages.Message:
+    def message(self, event: Event, topic: str, epoch: str) -> Message:
         """The message of `topic` for this event, without a cursor. `error` events are none of this method's."""
-        common: dict[str, Any] = {"timestamp": messages.rfc3339(event.at), "id": f"{epoch}-{event.seq}"}
+        common: dict[str, Any] = {"timestamp": rfc3339(event.at), "id": f"{epoch}-{event.seq}"}
         if event.owner is not None:
             common["user_id"] = event.owner.value
         if event.op in ("bulk", "truncate"):
-            return messages.RowsChanged(type="rows-changed", **common, data=_rows(event))
+            return changes.RowsChanged(type="rows-changed", **common, data=_rows(event))
         typed = None if topic.startswith(ROWS) else self._sources.get(event.source)
         if typed is None:
-            return messages.RowChanged(type="row-changed", **common, data=_row(event))
+            return changes.RowChanged(type="row-changed", **common, data=_row(event))
         if isinstance(typed, ExecutionSource):
             return _execution(typed, event, common)
         return _task(typed, event, common)
 
 
-def _rows(event: Event) -> messages.RowsData:
+def _rows(event: Event) -> changes.RowsData:
     values = event.values()
     reason: Literal["bulk", "truncate", "owner"] = "truncate"
     if event.op == "bulk":
         reason = "owner" if values.get("reason") == "owner" else "bulk"
     if isinstance(values.get("count"), int):
-        return messages.RowsData(source=event.source, reason=reason, count=values["count"])
-    return messages.RowsData(source=event.source, reason=reason)
+        return changes.RowsData(source=event.source, reason=reason, count=values["count"])
+    return changes.RowsData(source=event.source, reason=reason)
 
 
-def _row(event: Event) -> messages.RowData:
+def _row(event: Event) -> changes.RowData:
     assert event.op in ("insert", "update", "delete", "leave"), event.op
     op: Any = event.op
     key = _plain(event.key_values())
     row = None if event.op == "leave" or event.data is None else _plain(event.values())
     before = None if event.before is None else _plain(event.former())
     if event.partial:
-        return messages.RowData(source=event.source, op=op, key=key, row=row, before=before, partial=True)
-    return messages.RowData(source=event.source, op=op, key=key, row=row, before=before)
+        return changes.RowData(source=event.source, op=op, key=key, row=row, before=before, partial=True)
+    return changes.RowData(source=event.source, op=op, key=key, row=row, before=before)
 
 
-def _execution(source: ExecutionSource, event: Event, common: dict[str, Any]) -> messages.Message:
+def _execution(source: ExecutionSource, event: Event, common: dict[str, Any]) -> Message:
     fields = _Fields(event, source.columns, "execution_id")
     data: dict[str, Any] = {
         "execution_id": fields.identifier("execution_id"),
@@ -93,20 +94,24 @@ def _execution(source: ExecutionSource, event: Event, common: dict[str, Any]) ->
     if event.partial:
         data["partial"] = True
     meaning = _meaning(source, event.op, data["status"], data["previous_status"])
-    return _EXECUTIONS[meaning](type=f"execution-{meaning}", **common, data=messages.ExecutionData(**data))
+    return _EXECUTIONS[meaning](type=f"execution-{meaning}", **common, data=changes.ExecutionData(**data))
 
 
 def _meaning(source: ExecutionSource, op: str, status: str | None, previous: str | None) -> str:
     if op in ("delete", "leave"):
         return "deleted"
-    for meaning, statuses in (("started", source.running), ("completed", source.completed), ("failed", source.failed)):
+    for meaning, statuses in (
+        ("started", source.running),
+        ("completed", source.completed),
+        ("failed", source.failed),
+    ):
         # An insert, also the one by which a row enters a new owner's sight, is a change from no status at all.
         if status in statuses and (op == "insert" or (previous is not None and previous not in statuses)):
             return meaning
     return "updated"
 
 
-def _task(source: TypedSource, event: Event, common: dict[str, Any]) -> messages.Message:
+def _task(source: TypedSource, event: Event, common: dict[str, Any]) -> Message:
     fields = _Fields(event, source.columns, "task_id")
     data: dict[str, Any] = {
         "task_id": fields.identifier("task_id"),
@@ -123,7 +128,7 @@ def _task(source: TypedSource, event: Event, common: dict[str, Any]) -> messages
     }
     if event.partial:
         data["partial"] = True
-    return messages.AgentTaskUpdate(type="agent-task-update", **common, data=messages.TaskData(**data))
+    return changes.AgentTaskUpdate(type="agent-task-update", **common, data=changes.TaskData(**data))
 
 
 class _Fields:

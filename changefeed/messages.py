@@ -1,179 +1,28 @@
-"""Every message on the wire, as Pydantic models: the source of what is published about the protocol.
+"""Every message that a server sends, as Pydantic models: the source of what is published about the protocol.
 
-A message is `{"type", "timestamp", "user_id"?, "id"?, "cursor"?, "data"}`. The optional members are left out where they do
-not apply, never null; members of `data` are always there, null where unknown. Pure: the time is passed in.
+Here stand those of the session itself; what changed is in `changes`, statistics are in `figures`.
 """
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-Number = int | float
+from .changes import (
+    AgentTaskUpdate,
+    ExecutionCompleted,
+    ExecutionDeleted,
+    ExecutionFailed,
+    ExecutionStarted,
+    ExecutionUpdated,
+    RowChanged,
+    RowsChanged,
+)
+from .figures import ConnectorStatsUpdate, CostAnalyticsUpdate, DashboardStatsUpdate, SystemMetricsUpdate
+from .message import Message, Payload
+
 Outcome = Literal["fresh", "replayed", "resync"]
 Mode = Literal["log", "state"]
 ResyncReason = Literal["retention", "epoch", "capture-error", "too-much", "lagging"]
-
-
-def rfc3339(at: datetime) -> str:
-    """UTC with microseconds, `2026-01-02T03:04:05.000006Z`. `at` must know its time zone."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-class Payload(BaseModel):
-    """What stands in `data`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Message(BaseModel):
-    """What every message has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    timestamp: str
-    user_id: str | None = None
-    id: str | None = None
-    cursor: str | None = None
-
-    def text(self) -> str:
-        """As JSON, without the members that were not given."""
-        return self.model_dump_json(exclude_unset=True)
-
-
-# What changed
-
-
-class ExecutionData(Payload):
-    execution_id: str | None
-    workflow_id: str | None
-    status: str | None
-    previous_status: str | None
-    progress: Number | None
-    current_node: str | None
-    error_message: str | None
-    cost_usd: str | None
-    started_at: str | None
-    completed_at: str | None
-    partial: bool | None = None
-    """True where the row was too large to be sent: refetch it by its id."""
-
-
-class ExecutionStarted(Message):
-    type: Literal["execution-started"] = "execution-started"
-    data: ExecutionData
-
-
-class ExecutionCompleted(Message):
-    type: Literal["execution-completed"] = "execution-completed"
-    data: ExecutionData
-
-
-class ExecutionFailed(Message):
-    type: Literal["execution-failed"] = "execution-failed"
-    data: ExecutionData
-
-
-class ExecutionUpdated(Message):
-    type: Literal["execution-updated"] = "execution-updated"
-    data: ExecutionData
-
-
-class ExecutionDeleted(Message):
-    type: Literal["execution-deleted"] = "execution-deleted"
-    data: ExecutionData
-
-
-class TaskData(Payload):
-    task_id: str | None
-    execution_id: str | None
-    agent: str | None
-    task_type: str | None
-    status: str | None
-    previous_status: str | None
-    progress: Number | None
-    cost_usd: str | None
-    tokens: Number | None
-    error_message: str | None
-    deleted: bool
-    partial: bool | None = None
-
-
-class AgentTaskUpdate(Message):
-    type: Literal["agent-task-update"] = "agent-task-update"
-    data: TaskData
-
-
-class RowData(Payload):
-    source: str
-    op: Literal["insert", "update", "delete", "leave"]
-    key: dict[str, Any]
-    row: dict[str, Any] | None
-    before: dict[str, Any] | None
-    partial: bool | None = None
-
-
-class RowChanged(Message):
-    type: Literal["row-changed"] = "row-changed"
-    data: RowData
-
-
-class RowsData(Payload):
-    source: str
-    reason: Literal["bulk", "truncate", "owner"]
-    count: int | None = None
-
-
-class RowsChanged(Message):
-    type: Literal["rows-changed"] = "rows-changed"
-    data: RowsData
-
-
-# Statistics and administration: numbers, newest wins
-
-
-class StatusCounts(Payload):
-    total: int
-    by_status: dict[str, int]
-
-
-class ExecutionStatistics(StatusCounts):
-    success_rate: float | None
-    avg_duration_seconds: float | None
-    cost_usd: str
-
-
-class TaskStatistics(StatusCounts):
-    tokens: int
-    cost_usd: str
-
-
-class DashboardStatistics(Payload):
-    executions: ExecutionStatistics
-    agent_tasks: TaskStatistics
-
-
-class DashboardStatsUpdate(Message):
-    type: Literal["dashboard-stats-update"] = "dashboard-stats-update"
-    data: DashboardStatistics
-
-
-class SystemMetricsUpdate(Message):
-    type: Literal["system-metrics-update"] = "system-metrics-update"
-    data: dict[str, Any]
-
-
-class CostAnalyticsUpdate(Message):
-    type: Literal["cost-analytics-update"] = "cost-analytics-update"
-    data: dict[str, Any]
-
-
-class ConnectorStatsUpdate(Message):
-    type: Literal["connector-stats-update"] = "connector-stats-update"
-    data: dict[str, Any]
-
-
-# The session
 
 
 class Limits(Payload):

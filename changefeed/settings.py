@@ -4,11 +4,34 @@ The only other variables read are `DATABASE_URL` (where CHANGEFEED_DSN is not se
 A value that cannot work is refused here, before anything has started.
 """
 
+import json
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _names(value: Any) -> Any:
+    """`a,b` as well as `["a", "b"]`, because a variable with one name in it should not have to be JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_names)]
 
 
 class ExecutionSource(BaseModel):
@@ -45,7 +68,13 @@ DEFAULT_SOURCES: dict[str, TypedSource] = {
 class Settings(BaseSettings):
     """The settings of one process."""
 
-    model_config = SettingsConfigDict(env_prefix="CHANGEFEED_", populate_by_name=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CHANGEFEED_",
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # the input may be a secret
+    )
 
     dsn: str | None = Field(default=None, validation_alias=AliasChoices("CHANGEFEED_DSN", "DATABASE_URL"))
     """The database, as a role that owns the schema `changefeed`; never through a transaction pooler."""
@@ -68,17 +97,34 @@ class Settings(BaseSettings):
     """A leader that is silent for so long is frozen, and its database session is ended by a follower."""
     page_rows: int = Field(default=2000, ge=1)
     """Events read from the log at a time."""
+    pool_size: int = Field(default=4, ge=1)
+    """Connections from which sessions that are far behind read the log: so many at a time."""
+    window_events: int = Field(default=50_000, ge=0)
+    window_bytes: int = Field(default=64 << 20, ge=0)
+    """The newest part of the log that is kept in memory, for clients that come back."""
+    max_replay: int = Field(default=10_000, ge=0)
+    """Missed events beyond which a client is told to refetch instead."""
 
     jwt_secret: SecretStr | None = None
-    """The HS256 secret, 32 bytes or more."""
-    jwt_audience: str | None = None
+    """The HS256 secret, 32 bytes or more. To let anybody in, set one of this and the next two."""
+    jwt_public_key: str | None = None
+    """The public key of whoever signs the tokens, in PEM: RSA, ECDSA or Ed25519. Line breaks may be `\\n`."""
+    jwt_jwks_url: str | None = None
+    """Where the provider publishes its keys: `https://PROJECT.supabase.co/auth/v1/.well-known/jwks.json`."""
+    jwt_audience: Names | None = None
+    """A token must be for one of these (`authenticated` for Supabase). Unset: its `aud` is not looked at."""
     jwt_issuer: str | None = None
+    """A token's `iss` must be exactly this. Unset: it is not looked at."""
     jwt_leeway: float = Field(default=0, ge=0, le=60)
+    """By how much our clock and the issuer's may differ."""
     owner_claims: dict[str, str] = {"sub": "user"}
-    """Claim → owner kind: the claims whose values are a session's owners."""
+    """Claim → owner kind: the claims whose values are a session's owners; dots go into objects."""
     admin_claim: str = "role"
     """Where a token says what its bearer is; dots go into objects, as in `app_metadata.role`."""
-    admin_values: frozenset[str] = frozenset({"admin"})
+    admin_values: Names = frozenset({"admin"})
+    """The values of `admin_claim` that make an admin."""
+    allowed_origins: Names = frozenset()
+    """Sites that may connect beside our own: `https://app.example.com`, `https://*.example.com`, `*` (all)."""
     query_token: bool = True
     """Whether `?token=` is accepted."""
 
@@ -115,7 +161,57 @@ class Settings(BaseSettings):
 
     @field_validator("jwt_secret")
     @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value().encode()) < 32:
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = "" if value is None else value.get_secret_value()
+        # Whoever may read a public key could sign with it, were it taken for a secret.
+        if "-----BEGIN" in secret or secret.startswith(("ssh-", "ecdsa-", "{")):
+            raise ValueError("that is a key, not a secret. Set CHANGEFEED_JWT_PUBLIC_KEY to the public key")
+        if 0 < len(secret.encode()) < 32:
             raise ValueError("an HS256 secret needs at least 32 bytes, for example from: openssl rand -hex 32")
+        return value if secret else None
+
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _public_key(cls, value: str | None) -> str | None:
+        pem = (value or "").replace("\\n", "\n").strip()
+        if pem and "-----BEGIN PUBLIC KEY-----" not in pem:
+            raise ValueError(
+                "that is no public key in PEM (-----BEGIN PUBLIC KEY-----). To get it out of a private key: "
+                "openssl pkey -pubout; out of a certificate: openssl x509 -pubkey -noout"
+            )
+        return pem or None
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _jwks_url(cls, value: str | None) -> str | None:
+        url = urlsplit(value or "")
+        if value and (url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc):
+            raise ValueError("that is no key set's address. Use https://HOST/PATH, without a user and password")
+        return value or None
+
+    @field_validator("jwt_audience", "jwt_issuer")
+    @classmethod
+    def _not_blank(cls, value: frozenset[str] | str | None) -> frozenset[str] | str | None:
+        # Taken as unset, a variable that expanded to nothing would switch the check off.
+        if value is not None and not value:
+            raise ValueError("it is empty. Say what tokens must hold, or leave it out to check nothing")
         return value
+
+    @field_validator("owner_claims", "admin_claim")
+    @classmethod
+    def _not_from_the_user(cls, value: dict[str, str] | str) -> dict[str, str] | str:
+        claims = [value] if isinstance(value, str) else list(value)
+        for claim in claims:
+            if not {"user_metadata", "unsafe_metadata"}.isdisjoint(claim.split(".")):
+                raise ValueError(f"users write {claim} themselves. Use a claim that they cannot write")
+        if not all(claims) or (isinstance(value, dict) and not all(value.values())):
+            raise ValueError("a claim or an owner kind is empty. Name it")
+        return value
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        keys = [name for name in ("jwt_secret", "jwt_public_key", "jwt_jwks_url") if getattr(self, name)]
+        if len(keys) > 1:
+            names = " and ".join(f"CHANGEFEED_{name.upper()}" for name in keys)
+            raise ValueError(f"{names} are set. Keep the one that tokens are signed with, remove the others")
+        return self

@@ -132,10 +132,7 @@ def psql_command(dsn: str) -> str:
     """A shell command that opens this database here: the first psql that answers, else our own."""
     for psql in filter(None, (shutil.which("psql"), str(installed_binaries() / "psql"))):
         with contextlib.suppress(OSError):
-            if (
-                subprocess.run([psql, dsn, "-Atc", "select 1"], check=False, capture_output=True).returncode
-                == 0
-            ):
+            if subprocess.run([psql, dsn, "-Atc", "select 1"], check=False, capture_output=True).returncode == 0:
                 return shlex.join([psql, dsn])
     return shlex.join([sys.executable, "-m", "demo.psql", dsn])
 
@@ -200,9 +197,7 @@ async def show(server: Postgres, port: int, parts: Parts, result: Path) -> None:
             "CHANGEFEED_DEMO_TOKENS": json.dumps(tokens),
         },
     )
-    await parts.start(
-        "the simulator", [sys.executable, "-m", "demo.simulator"], {"DATABASE_URL": dsns.app_dsn}
-    )
+    await parts.start("the simulator", [sys.executable, "-m", "demo.simulator"], {"DATABASE_URL": dsns.app_dsn})
 
     async def announce() -> None:
         await until_ready(url)
@@ -268,7 +263,5 @@ async def main(result: Path) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m demo", description="A live dashboard on this machine.")
-    parser.add_argument(
-        "--result", type=Path, default=ROOT / ".demo" / "demo.json", help="where demo.json goes"
-    )
+    parser.add_argument("--result", type=Path, default=ROOT / ".demo" / "demo.json", help="where demo.json goes")
     sys.exit(asyncio.run(main(parser.parse_args().result.absolute())))

@@ -127,9 +127,7 @@ class Guardian:
 def status_of(pid: int) -> list[str]:
     """The fields of /proc/PID/stat that follow the name; empty for a process that has ended."""
     try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
     return [] if fields[0] in "ZX" else fields

@@ -219,18 +219,14 @@ def unprivileged_identity() -> tuple[int, int]:
         except KeyError:
             continue
         return entry.pw_uid, entry.pw_gid
-    raise ServerError(
-        "PostgreSQL refuses to run as root and there is no user `nobody` here: run as another user"
-    )
+    raise ServerError("PostgreSQL refuses to run as root and there is no user `nobody` here: run as another user")
 
 
 def traversable_folder(uid: int) -> Path:
     """Where temporary folders go: the usual place, or another if `uid` could not get through that one."""
     candidates = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
     for candidate in candidates:
-        if not uid or all(
-            path.stat().st_mode & stat.S_IXOTH for path in (candidate, *candidate.resolve().parents)
-        ):
+        if not uid or all(path.stat().st_mode & stat.S_IXOTH for path in (candidate, *candidate.resolve().parents)):
             return candidate
     raise ServerError("no temporary folder that other users can pass through: set TMPDIR to one")
 
@@ -244,9 +240,7 @@ def copied_for(uid: int, gid: int, binaries: Path, target: Path) -> Path:
     for folder in (package / "pginstall", package.with_name(package.name + ".libs")):
         if folder.exists():
             ignored = shutil.ignore_patterns("include", "pkgconfig", "__pycache__")
-            shutil.copytree(
-                folder, target / folder.relative_to(package.parent), ignore=ignored, symlinks=True
-            )
+            shutil.copytree(folder, target / folder.relative_to(package.parent), ignore=ignored, symlinks=True)
     for path in (target, *target.rglob("*")):
         os.chown(path, uid, gid, follow_symlinks=False)
     return target / binaries.relative_to(package.parent)

@@ -259,9 +259,7 @@ async def simulate(dsn: str, rate: float, dice: random.Random) -> None:
         except _LOST_CONNECTION as lost:
             failures += 1
             if failures == 1:
-                print(
-                    f"simulator: {type(lost).__name__}: {lost}; connecting again", file=sys.stderr, flush=True
-                )
+                print(f"simulator: {type(lost).__name__}: {lost}; connecting again", file=sys.stderr, flush=True)
             await asyncio.sleep(min(0.1 * 2**failures, _LONGEST_RECONNECT_SECONDS))
 
 
@@ -277,9 +275,7 @@ async def _until_told_to_stop(dsn: str, rate: float) -> None:
 
 def main() -> None:
     """The command line; the connection string comes from the environment, where `ps` does not show it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.simulator", description="Writes like an application."
-    )
+    parser = argparse.ArgumentParser(prog="python -m demo.simulator", description="Writes like an application.")
     parser.add_argument("--rate", type=float, default=5.0, help="transactions a second (default: 5)")
     rate = parser.parse_args().rate
     dsn = os.environ.get("DATABASE_URL")

@@ -16,9 +16,7 @@ async def test_a_database_is_migrated_and_empty_and_each_role_gets_in(
     ]
     assert await admin.fetchval("select to_regclass('changefeed.event')::text") == "changefeed.event"
     assert await app.fetchval("select count(*) from workflow") == 0
-    assert database.server_version == await admin.fetchval(
-        "select current_setting('server_version_num')::int"
-    )
+    assert database.server_version == await admin.fetchval("select current_setting('server_version_num')::int")
 
 
 async def test_a_host_database_has_never_seen_changefeed(host_database: Database) -> None:

@@ -74,9 +74,7 @@ async def test_what_the_demo_writes_down_is_true(running: Running) -> None:
     assert list(facts) == ["url", "dsn", "admin_dsn", "psql", "tokens", "execution_id"]
     assert running.result.stat().st_mode & 0o777 == 0o600
     assert await asyncio.to_thread(demo.unreadiness, facts["url"]) == ""
-    claims = {
-        name: jwt.decode(token, options={"verify_signature": False}) for name, token in running.tokens.items()
-    }
+    claims = {name: jwt.decode(token, options={"verify_signature": False}) for name, token in running.tokens.items()}
     assert {name: claim["sub"] for name, claim in claims.items()} == {
         "user1": str(host.USER1),
         "user2": str(host.USER2),
@@ -102,9 +100,7 @@ async def test_what_the_demo_writes_down_is_true(running: Running) -> None:
 
 
 @pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
-async def test_the_demo_leaves_nothing_running_when_told_to_stop(
-    running: Running, order: signal.Signals
-) -> None:
+async def test_the_demo_leaves_nothing_running_when_told_to_stop(running: Running, order: signal.Signals) -> None:
     running.process.send_signal(order)
     output, _ = await running.process.communicate()
     assert running.process.returncode == 0, output.decode()

@@ -110,9 +110,7 @@ def test_a_failed_installation_is_an_error_and_is_tried_again(project: Path) -> 
     assert prepare(project).returncode == 0
 
 
-def test_an_old_python_is_told_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_old_python_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     tool = loaded()
     monkeypatch.setattr(tool, "OLDEST", (99, 0))
     assert tool.main([]) == 1

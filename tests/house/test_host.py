@@ -27,12 +27,8 @@ async def seeded(host_database: Database) -> AsyncIterator[asyncpg.Connection]:
 async def a_persons_rows(connection: asyncpg.Connection) -> list[list[asyncpg.Record]]:
     return [
         await connection.fetch("select * from workflow where id = $1", host.WORKFLOW),
-        await connection.fetch(
-            "select * from workflow_execution where workflow_id = $1 order by id", host.WORKFLOW
-        ),
-        await connection.fetch(
-            "select * from agent_task where execution_id = $1 order by id", host.EXECUTION
-        ),
+        await connection.fetch("select * from workflow_execution where workflow_id = $1 order by id", host.WORKFLOW),
+        await connection.fetch("select * from agent_task where execution_id = $1 order by id", host.EXECUTION),
     ]
 
 
@@ -142,9 +138,7 @@ async def test_the_simulator_spares_the_execution_even_when_a_person_has_moved_i
     simulator = Simulator(seeded, random.Random(11))
     for _ in range(STEPS):
         await simulator.step()
-    assert (
-        await seeded.fetchrow("select * from workflow_execution where id = $1", host.EXECUTION) == untouched
-    )
+    assert await seeded.fetchrow("select * from workflow_execution where id = $1", host.EXECUTION) == untouched
 
 
 async def test_what_is_old_is_deleted_so_that_the_tables_stay_small(seeded: asyncpg.Connection) -> None:

@@ -67,9 +67,7 @@ def test_for_root_the_server_runs_as_somebody_without_rights_who_owns_the_data()
 async def test_a_crash_keeps_what_was_committed_and_empties_unlogged_tables() -> None:
     with Postgres(durable=False) as server:
         connection = await asyncpg.connect(server.dsn("postgres"))
-        await connection.execute(
-            "create table kept as select 1 as n; create unlogged table emptied as select 1 as n"
-        )
+        await connection.execute("create table kept as select 1 as n; create unlogged table emptied as select 1 as n")
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _: closed.set())
         await asyncio.to_thread(server.kill)
@@ -132,9 +130,7 @@ def test_a_server_that_does_not_start_says_why_and_leaves_nothing(monkeypatch: p
         Postgres().__enter__()
 
 
-def test_root_finds_a_folder_that_others_can_pass_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_finds_a_folder_that_others_can_pass_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     assert postgres.traversable_folder(65534) != tmp_path

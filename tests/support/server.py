@@ -41,9 +41,7 @@ def container_server(image: str) -> Iterator[Server]:
     from testcontainers.community.postgres import PostgresContainer
 
     password = secrets.token_urlsafe(24)
-    container = PostgresContainer(
-        image, username="postgres", password=password, dbname="postgres", driver=None
-    )
+    container = PostgresContainer(image, username="postgres", password=password, dbname="postgres", driver=None)
     container.ports[5432] = ("127.0.0.1",)
     options = {**SETTINGS, "fsync": "off", "full_page_writes": "off"}
     container.with_command(["postgres", *(f"--{name}={value}" for name, value in options.items())])

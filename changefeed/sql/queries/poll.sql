@@ -5,10 +5,14 @@
 select pg_current_snapshot()::text as snapshot,
        s.floor::text as floor,
        s.watch_changes,
+       s.kicks,
+       s.until > clock_timestamp() as leased,
        pg_is_in_recovery() as standby,
-       (select e.id::text from changefeed.epoch e where e.started_at = pg_postmaster_start_time()) as epoch_id,
+       p.id::text as epoch_id,
+       cardinality(p.prepared) > 0 as prepared,
        w.*
   from changefeed.state s
+  left join changefeed.epoch p on p.started_at = pg_postmaster_start_time()
   left join lateral (
          (select e.seq, e.xid, e.at, e.source, e.op, e.key, e.owner, e.owner_kind, e.data, e.before, e.partial,
                  e.seen::text as seen

@@ -1,0 +1,140 @@
+"""The whole engine of one process, put together: relay, hub, and the pool from which sessions read on.
+
+    async with Feed(settings) as feed:
+        async with feed.subscribe(owners, admin=False, since=cursor) as subscription:
+            items = await subscription.next(timeout=20)
+
+The only place that constructs these parts. Guarantees: leaving the block ends every task and closes every connection.
+Starting needs no database: until it is reachable, `feed.pulse` says why nothing is live.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+from . import topics
+from .errors import ConfigurationError
+from .event import Owner
+from .hub import Hub
+from .mapping import EventMapping
+from .messages import Mode
+from .pulse import Pulse
+from .relay import Relay
+from .replay import Replays
+from .session import Session
+from .settings import Settings
+from .subscription import Change, Greeting, Subscription
+from .window import Window
+
+
+class Feed:
+    """See above."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects to nothing yet. Raises ConfigurationError where no database is configured."""
+        if settings.dsn is None:
+            raise ConfigurationError(
+                "No database is configured. Set DATABASE_URL (or CHANGEFEED_DSN), for example"
+                " postgresql://user:password@127.0.0.1:5432/app"
+            )
+        self.settings = settings
+        self._dsn = settings.dsn
+        self.mapping = EventMapping(settings.sources)
+        self.hub = Hub(self.mapping, Window(settings.window_events, settings.window_bytes))
+        self.relay = Relay(self._dsn, settings, self.hub, time.monotonic)
+        self.statistics: Collection[str] = ()
+        """The topics of statistics that this process computes."""
+        self.outcomes: dict[str, int] = {}
+        """What came of asking to resume, since the start."""
+        self._stack = AsyncExitStack()
+
+    @property
+    def pulse(self) -> Pulse:
+        """What the relay is doing."""
+        return self.relay.pulse
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self.pool = await stack.enter_async_context(
+                # None is opened before it is needed, so that the process starts without a database too.
+                asyncpg.create_pool(
+                    self._dsn,
+                    min_size=0,
+                    max_size=self.settings.pool_size,
+                    timeout=10.0,
+                    server_settings={
+                        "application_name": "changefeed reader",
+                        "enable_seqscan": "off",
+                        "plan_cache_mode": "force_generic_plan",
+                        "jit": "off",
+                    },
+                )
+            )
+            self.replays = Replays(self.pool, self.hub, self.pulse, self.settings.page_rows)
+            stack.push_async_callback(_ended, asyncio.create_task(self.relay.run(), name="changefeed relay"))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for session in list(self.hub.sessions):
+            session.close()
+        await self._stack.aclose()
+
+    def subscribe(
+        self,
+        owners: Collection[Owner],
+        *,
+        admin: bool = False,
+        since: str | None = None,
+        topics: frozenset[str] | None = None,
+        mode: Mode = "log",
+        min_interval: float = 0.0,
+        greeting: Greeting = lambda _answer, outcome, _session: f'{{"outcome":"{outcome}"}}',
+    ) -> Subscription:
+        """A subscription of these owners; its first message answers with the outcome. The feed must be live.
+
+        `min_interval`: seconds. `topics`: as checked by `choose`; None: everything that may be seen.
+        """
+        hub, settings = self.hub, self.settings
+        if hub.cursor is None:
+            raise RuntimeError("the feed is not live yet: await feed.pulse.until(lambda: feed.pulse.live)")
+        position = hub.cursor
+
+        def session(wake: Callable[[], None]) -> Session:
+            return Session(
+                owners=frozenset(owners),
+                admin=admin,
+                position=position,
+                max_messages=settings.buffer_messages,
+                max_bytes=settings.buffer_bytes,
+                wake=wake,
+                topics=topics,
+                mode=mode,
+                min_interval=min_interval,
+            )
+
+        first = Change("ready", since=since)
+        return Subscription(hub, self.relay, self.replays, session, first, greeting, settings.max_replay, self.outcomes)
+
+    def visible(self, admin: bool) -> list[str]:
+        """The topics that a subscription to everything receives."""
+        return topics.visible(self.mapping, self._watched(), self.statistics, admin)
+
+    def choose(self, wanted: Collection[str], admin: bool) -> frozenset[str]:
+        """These topics, if all of them exist and may be seen. Raises TopicError."""
+        return topics.chosen(wanted, self.mapping, self._watched(), self.statistics, admin)
+
+    def _watched(self) -> list[str]:
+        return [watch.source for watch in self.pulse.watches]
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,107 @@
+"""What the relay is doing, and how much it has done: for readiness, for metrics, and for whoever waits for a moment.
+
+Written by the relay alone, read by anybody on the event loop. `until` waits for a state, not for a time: tests and the
+`ready` message use it.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from .watch import Watch
+
+
+class Pulse:
+    """The relay's state. Times are those of the relay's clock, in seconds."""
+
+    def __init__(self) -> None:
+        self.connected = False
+        """Whether the listener's connection is up, its bell proven, and the place in the log known."""
+        self.leading = False
+        self.resting = False
+        """Whether the relay waits for the bell or the next poll."""
+        self.asleep = False
+        """Whether it holds the lock, so that writers ring."""
+        self.leased = True
+        """Whether the database allows capture: it stops by itself when relays were away for too long."""
+        self.problem: str | None = "the relay has not started yet"
+        """Why it is not connected."""
+        self.epoch_id: str | None = None
+        """The database's own name of the epoch in which we are."""
+        self.watches: tuple[Watch, ...] = ()
+        self.kicks = -1
+        """The database's count of kicks; -1 before the first look."""
+        self.looked_at = float("-inf")
+        self.looks = 0
+        self.found = 0
+        """Events read from the log."""
+        self.windows = 0
+        """Windows too large for one answer."""
+        self.connections = 0
+        """Times the listener has connected."""
+        self.heard = 0
+        """Notifications heard by connections that have ended since."""
+        self.slept = 0
+        """Times the relay fell asleep."""
+        self._moved = asyncio.Event()
+
+    @property
+    def live(self) -> bool:
+        """Whether capture and LISTEN are confirmed: what a `ready` message promises."""
+        return self.connected and not self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not live, each with what to do about it; empty where it is."""
+        if not self.connected:
+            return [self.problem or "the relay is connecting"]
+        reasons = [watch.problem for watch in self.watches if watch.problem is not None]
+        if not self.watches:
+            reasons.append("no table is watched: call changefeed.watch('schema.table', 'owner')")
+        if not self.leased:
+            reasons.append("capture has stopped, because no relay led for too long; a leading relay starts it again")
+        return reasons
+
+    async def until(self, reached: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Waits for a state, at most `timeout` seconds. Returns whether it was reached."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not reached():
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def up(self, *, leading: bool) -> None:
+        """The relay has its place."""
+        self.connections += 0 if self.connected else 1
+        self.connected = True
+        self.leading = leading
+        self.problem = None
+        self.move()
+
+    def down(self, problem: str) -> None:
+        """It has lost its connection."""
+        self.connected = self.leading = self.asleep = self.resting = False
+        self.problem = problem
+        self.move()
+
+    def looked(self, found: int, now: float) -> None:
+        """It has read the log."""
+        self.looks += 1
+        self.found += found
+        self.looked_at = now
+        self.resting = False
+        self.move()
+
+    def rest(self, *, asleep: bool) -> None:
+        """It waits."""
+        if asleep and not self.asleep:
+            self.slept += 1
+        self.asleep = asleep
+        self.resting = True
+        self.move()
+
+    def move(self) -> None:
+        """Something has changed: whoever waits looks again."""
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()

@@ -1,0 +1,226 @@
+"""The relay: looks at the log until it is empty, hands what it finds to the hub, then waits for the bell.
+
+Every process runs one. One of all is elected (a session lock): it owns the doorbell and retention, and wakes the others.
+Guarantees: the hub gets every committed event, in windows that follow each other, or is told to restart; a lost connection
+is made again, and LISTEN comes before the first look, so that nothing falls between. Errors are told (`problem`) and backed
+off from, never swallowed, never fatal. Assumes that nobody else writes to the hub's place in the log.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import asyncpg
+
+from . import eventlog
+from .backoff import Backoff
+from .chores import Chores
+from .cursor import Cursor, Snapshot
+from .doorbell import Doorbell
+from .errors import ChangefeedError
+from .event import Batch
+from .handover import REMEMBERED
+from .hub import Hub
+from .listener import Listener
+from .pulse import Pulse
+from .settings import Settings
+from .sql import query
+from .vigil import Step, Vigil
+from .watch import watches
+
+logger = logging.getLogger("changefeed.relay")
+
+ANSWER_SECONDS = 10.0
+"""Within which the server must answer; a connection that is slower is given up."""
+FOLLOWER_CHECK = 1.0
+"""Seconds between a follower's attempts to lead, so that a takeover after a kill stays under two."""
+
+PREPARED_CHECK = 1.0
+"""Seconds between two looks at transactions that were prepared before the epoch began."""
+
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What a broken or refused connection looks like."""
+
+
+class EpochEndedError(ChangefeedError):
+    """The log is not the one that we knew."""
+
+
+class Relay:
+    """One process's relay. `run` it in a task of its own."""
+
+    def __init__(self, dsn: str, settings: Settings, hub: Hub, clock: Callable[[], float]) -> None:
+        """`clock`: seconds, of a clock that does not go back."""
+        self._dsn = dsn
+        self._settings = settings
+        self._hub = hub
+        self._clock = clock
+        self._bell = Doorbell()
+        self._watch_changes: int | None = None
+        self._prepared_at = float("-inf")
+        self.pulse = Pulse()
+        """What the relay is doing, and how much it has done."""
+
+    def look(self) -> None:
+        """Look at the log now, whoever has not rung."""
+        self._bell.ring()
+
+    async def look_anew(self, timeout: float) -> bool:
+        """Waits until a look that began after this call has ended, at most `timeout` seconds. Returns whether it has."""
+        pulse = self.pulse
+        # One that is under way may have begun before.
+        target = pulse.looks + (1 if pulse.resting else 2)
+        while pulse.looks < target:
+            self.look()
+            seen = pulse.looks
+            if not await pulse.until(lambda seen=seen: pulse.looks > seen, timeout):  # type: ignore[misc]
+                return False
+        return True
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        delays = Backoff(first=0.1, largest=5.0)
+        while True:
+            try:
+                async with Listener(self._dsn, self._bell, ANSWER_SECONDS) as listener:
+                    chores = await self._begin(listener)
+                    delays.reset()
+                    await self._lead(listener, chores or await self._follow(listener))
+            except (ChangefeedError, *LOST) as error:
+                self._down(f"{type(error).__name__}: {error}")
+            except Exception as error:
+                logger.exception("the relay failed, and begins again")
+                self._down(f"{type(error).__name__}: {error}")
+            except BaseException:
+                self.pulse.down("the relay was stopped")
+                raise
+            await asyncio.sleep(delays.next())
+
+    def _down(self, problem: str) -> None:
+        # Said once, not with each attempt.
+        if self.pulse.connected or self.pulse.connections == 0:
+            logger.warning("the relay is not connected to Postgres: %s", problem)
+        self.pulse.down(problem)
+
+    async def _begin(self, listener: Listener) -> Chores | None:
+        """Find our place: where we were, if the log is still that one. Returns the leader's chores, if we lead."""
+        chores: Chores | None = Chores(listener, self._settings, self._clock) if self._settings.relay else None
+        if chores is None or not await chores.take_over():
+            chores = None
+            await listener.follow()
+        cursor = await self._present(listener)
+        hub = self._hub
+        if hub.cursor is None or hub.cursor.epoch != cursor.epoch:
+            handovers = await eventlog.handovers(listener.connection, REMEMBERED)
+            if hub.cursor is None:
+                hub.begin(cursor)
+            else:
+                hub.restart(cursor, "epoch")
+            for event in handovers:
+                hub.handovers.note(event, cursor.snapshot)
+        self._watch_changes = None
+        await self._look(listener)
+        self.pulse.up(leading=chores is not None)
+        return chores
+
+    async def _present(self, listener: Listener) -> Cursor:
+        """The log's epoch and what can be seen now. Begins an epoch where there is none."""
+        while True:
+            await listener.value("select changefeed.begin_epoch()")
+            row = await listener.connection.fetchrow(query("epoch"), timeout=ANSWER_SECONDS)
+            page = await eventlog.poll(listener.connection, None, 0, ANSWER_SECONDS)
+            if row is not None and row["id"] is not None and row["id"] == page.epoch_id:
+                self.pulse.epoch_id = page.epoch_id
+                return Cursor(row["name"], page.snapshot)
+
+    async def _lead(self, listener: Listener, chores: Chores) -> None:
+        """The leader's life: the vigil's steps, one after the other, and the chores between them."""
+        vigil = Vigil(
+            doorbell=chores.doorbell,
+            poll_interval=self._settings.poll_interval,
+            safety_interval=self._settings.safety_interval,
+        )
+        step = Step.LOOK
+        while True:
+            if step is Step.LOOK:
+                if self._clock() >= chores.due:
+                    await chores.run()
+                found = await self._look(listener)
+                if found:
+                    await chores.wake_followers()
+                step = vigil.looked(found, self._clock())
+            elif step is Step.TRY_SLEEP:
+                step = vigil.tried(await listener.try_sleep())
+            elif step is Step.WAKE:
+                await listener.wake()
+                step = vigil.woken()
+            else:
+                self.pulse.rest(asleep=vigil.asleep)
+                await self._bell.wait(vigil.delay)
+                step = Step.LOOK
+
+    async def _follow(self, listener: Listener) -> Chores:
+        """A follower's life, until the leader is gone and this one leads."""
+        checked = self._clock()
+        while True:
+            await self._look(listener)
+            if self._settings.relay and self._clock() - checked >= FOLLOWER_CHECK:
+                checked = self._clock()
+                chores = Chores(listener, self._settings, self._clock)
+                if await chores.take_over():
+                    self.pulse.up(leading=True)
+                    return chores
+                pid = await listener.end_frozen_leader(self._settings.heartbeat_timeout)
+                if pid is not None:
+                    logger.warning("the leading relay was frozen: ended its database session %d", pid)
+            self.pulse.rest(asleep=False)
+            await self._bell.wait(min(self._settings.safety_interval, FOLLOWER_CHECK))
+
+    async def _look(self, listener: Listener) -> int:
+        """Read the log and publish what is there. Returns how many events that were."""
+        # Before the look, not after: what rings during it must be looked at again.
+        self._bell.clear()
+        place = self._hub.cursor
+        assert place is not None
+        page = await eventlog.poll(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
+        await self._heed(listener, page)
+        found = len(page.events)
+        if page.floor is not None and not place.snapshot.covers(page.floor):
+            self._hub.restart(Cursor(place.epoch, page.snapshot), "retention")
+        elif page.more:
+            found = await self._read_window(listener, place)
+        else:
+            self._hub.publish(Batch(page.events, Cursor(place.epoch, page.snapshot)), self._clock())
+        self.pulse.looked(found, self._clock())
+        return found
+
+    async def _read_window(self, listener: Listener, place: Cursor) -> int:
+        """A window too large for one answer, page by page. Its place is reached with its last page."""
+        self.pulse.windows += 1
+        found = 0
+        snapshot: Snapshot | None = None
+        pages = eventlog.window(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
+        async for events, snapshot, floor in pages:
+            if floor is not None and not place.snapshot.covers(floor):
+                self._hub.restart(Cursor(place.epoch, snapshot), "retention")
+                return found
+            found += len(events)
+            self._hub.publish(Batch(tuple(events), None), self._clock())
+            # The sessions' writers must get their turn, or every buffer overflows.
+            await asyncio.sleep(0)
+        if snapshot is not None:
+            self._hub.publish(Batch((), Cursor(place.epoch, snapshot)), self._clock())
+        return found
+
+    async def _heed(self, listener: Listener, page: eventlog.Page) -> None:
+        """What a page says beside its events. Raises EpochEndedError."""
+        if page.prepared and self._clock() - self._prepared_at >= PREPARED_CHECK:
+            self._prepared_at = self._clock()
+            await listener.value("select changefeed.begin_epoch()")
+        if page.epoch_id != self.pulse.epoch_id:
+            raise EpochEndedError("the log was emptied by a crash, a failover or a restore: a new epoch begins")
+        if page.watch_changes != self._watch_changes:
+            self.pulse.watches = await watches(listener.connection, ANSWER_SECONDS)
+            self._watch_changes = page.watch_changes
+        self.pulse.leased = page.leased
+        self.pulse.kicks = page.kicks

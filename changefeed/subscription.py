@@ -1,0 +1,252 @@
+"""One subscriber as a transport sees it: ask for what is next, send it, ask again.
+
+    async with feed.subscribe(...) as subscription:
+        while items := await subscription.next(timeout=20): ...
+
+Guarantees: messages come in the order in which they are to be sent; what was missed comes before what is live, never
+interleaved; the client is told in so many words when it cannot be complete. One task calls `next`, any other may call
+`request`, `push` and `close`, which do not wait. Knows no transport and no user: only owners.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from .backoff import Backoff
+from .cursor import Cursor
+from .errors import CursorError
+from .hub import Hub
+from .message import rfc3339
+from .messages import Conflated, ConflatedData, Mode, Outcome, ResyncReason
+from .relay import LOST, Relay
+from .replay import RefetchError, Replays
+from .session import Item, Session, State
+
+logger = logging.getLogger("changefeed.subscription")
+
+CATCH_UP_SECONDS = 5.0
+"""For which a cursor that is ahead of this process is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a client asks for. None: as it was."""
+
+    answer: str
+    """The type of the message that answers: `ready` or `subscribed`."""
+    topics: frozenset[str] | None = None
+    since: str | None = None
+    mode: Mode | None = None
+    min_interval: float | None = None
+
+
+Greeting = Callable[[str, Outcome, Session], str]
+"""Makes the answer's text, without a cursor, from its type, the outcome and the session as it is then."""
+
+
+class Subscription:
+    """See above. A context manager: leaving it forgets the session."""
+
+    __slots__ = (
+        "_delays", "_greeting", "_hub", "_max_replay", "_outcomes", "_reading", "_relay", "_replays", "_requests", "_waiter",
+        "session",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        hub: Hub,
+        relay: Relay,
+        replays: Replays,
+        session: Callable[[Callable[[], None]], Session],
+        first: Change,
+        greeting: Greeting,
+        max_replay: int,
+        outcomes: dict[str, int],
+    ) -> None:
+        """`session` makes the session, given what wakes us. `outcomes` counts what came of asking to resume."""
+        self._hub = hub
+        self._relay = relay
+        self._replays = replays
+        self._requests = [first]
+        self._greeting = greeting
+        self._max_replay = max_replay
+        self._reading: AsyncGenerator[list[Item], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._outcomes = outcomes
+        self._delays: Backoff | None = None
+        self.session = session(self._wake)
+
+    async def __aenter__(self) -> Self:
+        self._hub.add(self.session)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hub.remove(self.session)
+        self.session.close()
+
+    def request(self, change: Change) -> None:
+        """Ask for something else; `next` brings the answer, in order."""
+        self._requests.append(change)
+        self._wake()
+
+    def push(self, kind: str, text: str) -> None:
+        """A control message of the transport's own, in its place."""
+        self.session.push(kind, text)
+
+    def close(self) -> None:
+        """From now on `next` returns None."""
+        self.session.close()
+
+    def place(self) -> Cursor:
+        """The newest place that the client may store, when everything that `next` gave was sent."""
+        assert self._hub.cursor is not None
+        return self.session.caught_up_with(self._hub.cursor)
+
+    async def next(self, timeout: float) -> list[Item] | None:
+        """What is to be sent now; empty after `timeout` seconds without anything; None when it is over.
+
+        Raises asyncpg.PostgresError, OSError or TimeoutError where the place that a client asked for could not be read.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        session = self.session
+        while session.state is not State.CLOSED:
+            if self._requests:
+                return await self._apply(self._requests.pop(0))
+            if self._reading is not None or session.state is State.LAGGING:
+                if items := await self._read_on():
+                    return items
+                continue
+            pause = deadline - loop.time()
+            if session.waiting:
+                hold = session.hold(loop.time())
+                if not hold:
+                    return self._take(loop.time())
+                pause = min(pause, hold)
+            if pause <= 0:
+                return []
+            await self._pause(pause)
+        return None
+
+    def _take(self, now: float) -> list[Item]:
+        items = self.session.take(now)
+        if self.session.conflated:
+            data = ConflatedData(count=self.session.conflated)
+            self.session.conflated = 0
+            text = Conflated(type="conflated", timestamp=rfc3339(datetime.now(UTC)), data=data).text()
+            items.insert(0, Item("conflated", text))
+        return items
+
+    async def _apply(self, change: Change) -> list[Item]:
+        session, hub = self.session, self._hub
+        assert hub.cursor is not None
+        if change.topics is not None:
+            session.topics = change.topics
+        if change.mode is not None:
+            session.mode = change.mode
+        if change.min_interval is not None:
+            session.min_interval = change.min_interval
+        if change.since is None:
+            return [self._answer(change, "fresh", self.place())]
+        try:
+            since = await self._placed(change.since)
+            session.lag(since)
+            items = await self._missed()
+        except RefetchError as error:
+            return self._start_anew(change, error.reason)
+        outcome: Outcome = "replayed" if items else "fresh"
+        self._count(outcome)
+        return [self._answer(change, outcome, since if items else session.position), *items]
+
+    def _start_anew(self, change: Change, reason: ResyncReason) -> list[Item]:
+        hub = self._hub
+        assert hub.cursor is not None
+        self.session.restart(hub.cursor)
+        hub.resync(self.session, reason)
+        self._count("resync")
+        return [self._answer(change, "resync", hub.cursor)]
+
+    def _answer(self, change: Change, outcome: Outcome, cursor: Cursor) -> Item:
+        return Item(change.answer, self._greeting(change.answer, outcome, self.session), cursor=cursor)
+
+    def _count(self, outcome: str) -> None:
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+
+    async def _placed(self, text: str) -> Cursor:
+        """The cursor that a client sent, if it is one of this epoch and not from the future. Raises RefetchError."""
+        hub = self._hub
+        assert hub.cursor is not None
+        try:
+            cursor = Cursor.parse(text)
+        except CursorError:
+            raise RefetchError("epoch") from None
+        if cursor.epoch == hub.cursor.epoch and not hub.cursor.snapshot.covers(cursor.snapshot):
+            # Another process, or a REST answer, may be ahead of us: what the database says now decides.
+            await self._relay.look_anew(CATCH_UP_SECONDS)
+        if cursor.epoch != hub.cursor.epoch or not hub.cursor.snapshot.covers(cursor.snapshot):
+            raise RefetchError("epoch")
+        return cursor
+
+    async def _missed(self) -> list[Item]:
+        """Everything since the session's position. Raises RefetchError where it is more than is worth replaying."""
+        items: list[Item] = []
+        self._reading = None
+        reading = self._replays.items(self.session)
+        try:
+            async for page in reading:
+                items += page
+                if len(items) > self._max_replay:
+                    raise RefetchError("too-much")
+        finally:
+            await reading.aclose()
+        return items
+
+    async def _read_on(self) -> list[Item]:
+        """The next page for a session that lags. After a lost connection it goes on from where it was, later."""
+        session, hub = self.session, self._hub
+        if self._reading is None:
+            self._reading = self._replays.items(session)
+        try:
+            items = await anext(self._reading)
+        except StopAsyncIteration:
+            items = []
+            self._reading = self._delays = None
+        except RefetchError as error:
+            self._reading = None
+            assert hub.cursor is not None
+            session.restart(hub.cursor)
+            hub.resync(session, error.reason)
+            items = []
+        except LOST as error:
+            logger.warning("a session could not read on from the log: %s: %s", type(error).__name__, error)
+            self._reading = None
+            session.lag(session.position)
+            self._delays = self._delays or Backoff(first=0.2, largest=5.0)
+            await asyncio.sleep(self._delays.next())
+            items = []
+        return items
+
+    async def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_later(seconds, _expire, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            _expire(self._waiter)
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

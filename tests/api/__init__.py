@@ -1,0 +1,1 @@
+"""The service: identities, tokens, transports and answers."""
