@@ -4,6 +4,8 @@ Assumes a connection of its own for as long as a call lasts, to the primary, out
 on READ COMMITTED and on each being one statement. Decides nothing about epochs, floors or delivery.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast

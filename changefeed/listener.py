@@ -6,6 +6,8 @@ can see, is the leader's heartbeat: an idle relay needs no query beside its safe
 its connection, and never goes through a transaction pooler, where LISTEN and locks would belong to somebody else's session.
 """
 
+from __future__ import annotations
+
 import asyncio
 from types import TracebackType
 from typing import Any, Self, cast

@@ -39,7 +39,7 @@ class Pulse:
         self.connections = 0
         """Times the listener has connected."""
         self.heard = 0
-        """Notifications heard by connections that have ended since."""
+        """Notifications heard on the present connection."""
         self.slept = 0
         """Times the relay fell asleep."""
         self._moved = asyncio.Event()
@@ -93,8 +93,9 @@ class Pulse:
         self.resting = False
         self.move()
 
-    def rest(self, *, asleep: bool) -> None:
-        """It waits."""
+    def rest(self, *, asleep: bool, heard: int) -> None:
+        """It waits. `heard`: notifications on this connection so far."""
+        self.heard = heard
         if asleep and not self.asleep:
             self.slept += 1
         self.asleep = asleep

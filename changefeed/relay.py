@@ -155,7 +155,7 @@ class Relay:
                 await listener.wake()
                 step = vigil.woken()
             else:
-                self.pulse.rest(asleep=vigil.asleep)
+                self.pulse.rest(asleep=vigil.asleep, heard=listener.heard)
                 await self._bell.wait(vigil.delay)
                 step = Step.LOOK
 
@@ -173,7 +173,7 @@ class Relay:
                 pid = await listener.end_frozen_leader(self._settings.heartbeat_timeout)
                 if pid is not None:
                     logger.warning("the leading relay was frozen: ended its database session %d", pid)
-            self.pulse.rest(asleep=False)
+            self.pulse.rest(asleep=False, heard=listener.heard)
             await self._bell.wait(min(self._settings.safety_interval, FOLLOWER_CHECK))
 
     async def _look(self, listener: Listener) -> int:

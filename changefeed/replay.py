@@ -6,6 +6,8 @@ reading had sent already. The pool's size is how many sessions may read from Pos
 only while it is fetched, never while a slow client takes it.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -33,7 +35,7 @@ class RefetchError(Exception):
 class Replays:
     """The log as sessions that are behind read it."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", hub: Hub, pulse: Pulse, page_rows: int) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], hub: Hub, pulse: Pulse, page_rows: int) -> None:
         self._pool = pool
         self._hub = hub
         self._pulse = pulse

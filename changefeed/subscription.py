@@ -186,8 +186,9 @@ class Subscription:
             cursor = Cursor.parse(text)
         except CursorError:
             raise RefetchError("epoch") from None
-        if cursor.epoch == hub.cursor.epoch and not hub.cursor.snapshot.covers(cursor.snapshot):
-            # Another process, or a REST answer, may be ahead of us: what the database says now decides.
+        if cursor.epoch == hub.cursor.epoch:
+            # Another process, or a REST answer, may be ahead of us; and what was committed before the client came back
+            # is to count as missed. One look serves all who wait for it.
             await self._relay.look_anew(CATCH_UP_SECONDS)
         if cursor.epoch != hub.cursor.epoch or not hub.cursor.snapshot.covers(cursor.snapshot):
             raise RefetchError("epoch")

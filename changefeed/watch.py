@@ -4,6 +4,8 @@
 whose role owns the tables.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -91,12 +91,13 @@ create unlogged table changefeed.ticket (
   claims     jsonb not null,
   expires_at timestamptz not null
 );
+create index ticket_expires_at on changefeed.ticket (expires_at);  -- for the sweep, which every issue does
 
 -- The leaves. Unlogged: no WAL for them and nothing shipped to replicas. The DEFAULT one takes what finds no other,
 -- so that a missing leaf never breaks a write; the indexes go down to every leaf, also to one that is attached later.
 create index event_xid on changefeed.event (xid);
 create index event_owner on changefeed.event (owner, xid);
-create index event_owner_changes on changefeed.event (source, xid) where op = 'bulk';
+create index event_refetch on changefeed.event (xid) where op in ('bulk', 'truncate', 'error');
 
 do $leaves$
 declare

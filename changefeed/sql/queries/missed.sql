@@ -3,7 +3,7 @@
 -- floor is read with each, because a leaf may be emptied between two pages.
 -- Parameters: $1 xid8, the snapshot's xmax; $2 xid8[], its xip; $3 text[], owners; $4 text, the window's snapshot or null
 --             for the present one; $5 bigint, the last page's last seq; $6 integer, rows in a page. Locks: none.
-select coalesce($4, pg_current_snapshot()::text) as snapshot,
+select coalesce($4::text, pg_current_snapshot()::text) as snapshot,
        s.floor::text as floor,
        p.id::text as epoch_id,
        w.*
@@ -22,7 +22,7 @@ select coalesce($4, pg_current_snapshot()::text) as snapshot,
                  select * from changefeed.event e
                   where e.op in ('bulk', 'truncate', 'error') and e.owner is null and e.xid = any ($2)) as m
           where m.seq > $5
-            and pg_visible_in_snapshot(m.xid, coalesce($4::pg_snapshot, pg_current_snapshot()))
+            and pg_visible_in_snapshot(m.xid, coalesce($4::text::pg_snapshot, pg_current_snapshot()))
           order by m.seq limit $6
        ) as w on true
  order by w.seq
