@@ -10,7 +10,7 @@ Starting needs no database: until it is reachable, `feed.pulse` says why nothing
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -18,8 +18,9 @@ from typing import Self
 import asyncpg
 
 from . import topics
+from .cursor import Cursor
 from .errors import ConfigurationError
-from .event import Owner
+from .event import Event, Owner
 from .hub import Hub
 from .mapping import EventMapping
 from .messages import Mode
@@ -30,6 +31,9 @@ from .session import Session
 from .settings import Settings
 from .subscription import Change, Greeting, Subscription
 from .window import Window
+
+EVENTS_WAITING = 100_000
+"""Events that `events` keeps for who takes them; there is no log to fall back on."""
 
 
 class Feed:
@@ -123,6 +127,19 @@ class Feed:
         first = Change("ready", since=since)
         return Subscription(hub, self.relay, self.replays, session, first, greeting, settings.max_replay, self.outcomes)
 
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event of everybody, from now on, for use in this process. Raises OverflowError to who is too slow for it."""
+        tap = _Queue()
+        self.hub.taps.add(tap)
+        try:
+            while True:
+                event = await tap.queue.get()
+                if tap.overflown:
+                    raise OverflowError(f"more than {EVENTS_WAITING} events waited to be taken")
+                yield event
+        finally:
+            self.hub.taps.discard(tap)
+
     def visible(self, admin: bool) -> list[str]:
         """The topics that a subscription to everything receives."""
         return topics.visible(self.mapping, self._watched(), self.statistics, admin)
@@ -133,6 +150,24 @@ class Feed:
 
     def _watched(self) -> list[str]:
         return [watch.source for watch in self.pulse.watches]
+
+
+class _Queue:
+    """The tap of `events`."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Event] = asyncio.Queue(EVENTS_WAITING)
+        self.overflown = False
+
+    def published(self, events: Sequence[Event], _cursor: Cursor | None) -> None:
+        for event in events:
+            if self.queue.full():
+                self.overflown = True
+                return
+            self.queue.put_nowait(event)
+
+    def restarted(self, _cursor: Cursor) -> None:
+        """Nothing is derived here."""
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

@@ -6,8 +6,9 @@ for each topic, and only if somebody is connected who may see it. Fan-out is a s
 the time is passed in.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from .cursor import Cursor
 from .event import Batch, Event, Owner
@@ -24,6 +25,16 @@ SPREAD_MS_PER_SESSION = 5
 MAX_SPREAD_MS = 30_000
 
 
+class Tap(Protocol):
+    """Whoever in this process wants to hear of every event: statistics, `changefeed tail`. Must not raise, nor wait."""
+
+    def published(self, events: Sequence[Event], cursor: Cursor | None) -> None:
+        """A batch, or a page of one; the last page brings the place after it."""
+
+    def restarted(self, cursor: Cursor) -> None:
+        """Events are missing: what was derived from them must be made anew, from `cursor` on."""
+
+
 class Hub:
     """The sessions of one process, and the place in the log up to which they have been served."""
 
@@ -37,6 +48,7 @@ class Hub:
         """Messages handed to sessions since the start, by type."""
         self.resyncs: dict[str, int] = {}
         """Resyncs since the start, by reason."""
+        self.taps: set[Tap] = set()
         self._sessions: set[Session] = set()
         self._by_owner: dict[Owner, set[Session]] = {}
         self._resynced: dict[str, float] = {}
@@ -90,6 +102,8 @@ class Hub:
             elif recipients := self._recipients(event):
                 self._offer(event, recipients, before, touched)
         self.window.add(events, batch.cursor)
+        for tap in self.taps:
+            tap.published(events, batch.cursor)
         if batch.cursor is not None:
             for session in touched:
                 session.settle(batch.cursor)
@@ -101,6 +115,8 @@ class Hub:
     def restart(self, cursor: Cursor, reason: ResyncReason) -> None:
         """The log was lost, or too much of it: everybody refetches, and goes on from `cursor`."""
         self.begin(cursor)
+        for tap in self.taps:
+            tap.restarted(cursor)
         for session in self._sessions:
             session.restart(cursor)
             self.resync(session, reason)

@@ -27,8 +27,10 @@ ResyncReason = Literal["retention", "epoch", "capture-error", "too-much", "laggi
 
 class Limits(Payload):
     max_message_bytes: int
+    max_messages_per_minute: int
     buffer_messages: int
     buffer_bytes: int
+    max_replay: int
 
 
 class Server(Payload):
@@ -43,7 +45,8 @@ class ReadyData(Payload):
     topics: list[str]
     mode: Mode
     min_interval: int
-    token_expires_at: str
+    token_expires_at: str | None
+    """None: never, which only a host with an authentication of its own can say."""
     limits: Limits
     server: Server
 
@@ -114,6 +117,8 @@ class ErrorData(Payload):
     code: str
     message: str
     retry: bool
+    retry_after: int | None = None
+    """Seconds, where the client is to come back later."""
 
 
 class Error(Message):

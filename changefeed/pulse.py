@@ -25,6 +25,8 @@ class Pulse:
         """Whether the database allows capture: it stops by itself when relays were away for too long."""
         self.problem: str | None = "the relay has not started yet"
         """Why it is not connected."""
+        self.failure: Exception | None = None
+        """What the last connection ended with, or could not begin with."""
         self.epoch_id: str | None = None
         """The database's own name of the epoch in which we are."""
         self.watches: tuple[Watch, ...] = ()
@@ -79,8 +81,9 @@ class Pulse:
         self.problem = None
         self.move()
 
-    def down(self, problem: str) -> None:
+    def down(self, problem: str, failure: Exception | None = None) -> None:
         """It has lost its connection."""
+        self.failure = failure
         self.connected = self.leading = self.asleep = self.resting = False
         self.problem = problem
         self.move()

@@ -87,20 +87,21 @@ class Relay:
                     delays.reset()
                     await self._lead(listener, chores or await self._follow(listener))
             except (ChangefeedError, *LOST) as error:
-                self._down(f"{type(error).__name__}: {error}")
+                self._down(error)
             except Exception as error:
                 logger.exception("the relay failed, and begins again")
-                self._down(f"{type(error).__name__}: {error}")
+                self._down(error)
             except BaseException:
                 self.pulse.down("the relay was stopped")
                 raise
             await asyncio.sleep(delays.next())
 
-    def _down(self, problem: str) -> None:
+    def _down(self, error: Exception) -> None:
+        problem = str(error) if isinstance(error, ChangefeedError) else f"{type(error).__name__}: {error}"
         # Said once, not with each attempt.
         if self.pulse.connected or self.pulse.connections == 0:
             logger.warning("the relay is not connected to Postgres: %s", problem)
-        self.pulse.down(problem)
+        self.pulse.down(problem, error)
 
     async def _begin(self, listener: Listener) -> Chores | None:
         """Find our place: where we were, if the log is still that one. Returns the leader's chores, if we lead."""

@@ -130,6 +130,18 @@ class Settings(BaseSettings):
 
     auth_timeout: float = Field(default=5.0, gt=0)
     """Within which a WebSocket without a token must send one."""
+    ready_timeout: float = Field(default=5.0, gt=0)
+    """For which a client waits until capture and LISTEN are confirmed, before it is told to come back."""
+    expiry_warning: float = Field(default=60.0, ge=0)
+    """Before its token expires a client is warned."""
+    expiry_grace: float = Field(default=25.0, ge=0)
+    """After its token has expired a client is cut off."""
+    max_connections: int = Field(default=10_000, ge=1)
+    """Of this process."""
+    max_user_connections: int = Field(default=50, ge=1)
+    """Of one user, over all processes."""
+    max_messages_per_minute: int = Field(default=300, ge=1)
+    """That one client may send."""
     ping_interval: float = Field(default=20.0, gt=0)
     heartbeat_interval: float = Field(default=20.0, gt=0)
     """A session that was sent nothing for so long gets a heartbeat with its cursor."""
@@ -142,6 +154,10 @@ class Settings(BaseSettings):
     """The largest message a client may send."""
     max_errors: int = Field(default=10, ge=1)
     """Messages not understood before the connection is closed."""
+    compression: bool = False
+    """Whether WebSocket frames are compressed: about 50 KiB more for each connection."""
+    drain_timeout: float = Field(default=10.0, ge=0)
+    """Over which clients are sent away when the server stops."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -19,12 +19,14 @@ from typing import Self
 from .backoff import Backoff
 from .cursor import Cursor
 from .errors import CursorError
+from .event import Owner
 from .hub import Hub
 from .message import rfc3339
 from .messages import Conflated, ConflatedData, Mode, Outcome, ResyncReason
 from .relay import LOST, Relay
 from .replay import RefetchError, Replays
 from .session import Item, Session, State
+from .topics import ADMIN
 
 logger = logging.getLogger("changefeed.subscription")
 
@@ -94,6 +96,15 @@ class Subscription:
         """Ask for something else; `next` brings the answer, in order."""
         self._requests.append(change)
         self._wake()
+
+    def become(self, owners: frozenset[Owner], admin: bool) -> None:
+        """Be somebody with other rights from now on; what already waits was for who one was."""
+        self._hub.remove(self.session)
+        self.session.owners = owners
+        self.session.admin = admin
+        if self.session.topics is not None and not admin:
+            self.session.topics -= frozenset(ADMIN)
+        self._hub.add(self.session)
 
     def push(self, kind: str, text: str) -> None:
         """A control message of the transport's own, in its place."""

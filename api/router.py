@@ -1,0 +1,144 @@
+"""The service as a FastAPI router, to run by itself (`api.app`) or inside a host's own API.
+
+    app.include_router(create_router(prefix="/live", authenticate=who_is_it))
+
+The router's lifespan starts and stops the engine, and FastAPI runs it with the host's. `routes` chooses which groups are
+there; `authenticate` may hand over the host's own identity. Each route is a few lines: what it does is elsewhere.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, WebSocket
+from starlette.responses import JSONResponse, Response
+
+from changefeed.errors import AuthenticationError
+from changefeed.relay import LOST
+from changefeed.settings import Settings
+
+from . import longpoll, tickets, websocket
+from .closing import Ending
+from .identity import Identity
+from .problem import problem, problem_of
+from .service import Authenticate, RefusedError, Service
+from .sse import EventStream
+from .wishes import WishError, Wishes, wishes_of
+
+Group = Literal["websocket", "sse", "longpoll", "tickets", "health"]
+GROUPS: tuple[Group, ...] = ("websocket", "sse", "longpoll", "tickets", "health")
+
+
+def create_router(
+    settings: Settings | None = None,
+    *,
+    prefix: str = "",
+    routes: Collection[Group] = GROUPS,
+    authenticate: Authenticate | None = None,
+    service: Service | None = None,
+) -> APIRouter:
+    """A router with an engine of its own. Raises ConfigurationError where the settings cannot work.
+
+    `settings`: from the environment unless given. `service`: one that was made already.
+    """
+    served = service or Service(settings or Settings(), authenticate)
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        async with served:
+            yield
+
+    router = APIRouter(prefix=prefix, lifespan=lifespan)
+    if "websocket" in routes:
+        _add_websockets(router, served)
+    if "sse" in routes:
+        _add_events(router, served)
+    if "longpoll" in routes:
+        _add_changes(router, served)
+    if "tickets" in routes:
+        _add_tickets(router, served)
+    if "health" in routes:
+        _add_health(router, served)
+    return router
+
+
+def _add_websockets(router: APIRouter, service: Service) -> None:
+    @router.websocket("/ws/dashboard")
+    @router.websocket("/api/v1/stats/ws")
+    async def dashboard(connection: WebSocket) -> None:
+        await websocket.serve(connection, service)
+
+
+def _add_events(router: APIRouter, service: Service) -> None:
+    @router.get("/api/v1/events", tags=["live"], response_class=Response)
+    async def events(request: Request) -> Response:
+        """The live messages as server-sent events; `Last-Event-ID` or `since` resumes."""
+        try:
+            identity, wishes = await identified(request, service)
+            since = request.headers.get("last-event-id") or wishes.since
+            wishes = Wishes(None, None, since, wishes.topics, wishes.mode, wishes.min_interval)
+            return EventStream(await service.admit(identity, wishes, "sse"), service)
+        except RefusedError as refused:
+            return problem_of(refused.ending)
+
+
+def _add_changes(router: APIRouter, service: Service) -> None:
+    @router.get("/api/v1/changes", tags=["live"], response_class=Response)
+    async def changes(
+        request: Request, wait: Annotated[float, Query(**longpoll.parameters())] = longpoll.LONGEST_WAIT
+    ) -> Response:
+        """What came after `since`, at once or as soon as something does. Without `since`, the place to begin at."""
+        try:
+            identity, wishes = await identified(request, service)
+            client = await service.admit(identity, wishes, "longpoll")
+        except RefusedError as refused:
+            return problem_of(refused.ending)
+        try:
+            return await longpoll.answer(client, wait, resuming=wishes.since is not None)
+        except LOST:
+            return problem_of(Ending.of("internal"))
+        finally:
+            service.leave(client)
+
+
+def _add_tickets(router: APIRouter, service: Service) -> None:
+    @router.post("/api/v1/ws-ticket", tags=["live"])
+    async def ws_ticket(request: Request) -> Response:
+        """A ticket that opens one WebSocket within 30 seconds, for browsers that can send no header."""
+        try:
+            identity, _ = await identified(request, service)
+            ticket = await tickets.issue(service.feed.pool, identity)
+        except RefusedError as refused:
+            return problem_of(refused.ending)
+        except LOST:
+            return problem_of(Ending.of("internal"))
+        return JSONResponse({"ticket": ticket, "expires_in": tickets.SECONDS}, headers={"Cache-Control": "no-store"})
+
+
+def _add_health(router: APIRouter, service: Service) -> None:
+    @router.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", tags=["health"])
+    async def readyz() -> Response:
+        """Capture, LISTEN and the relay are confirmed; otherwise 503, with the reasons."""
+        pulse = service.feed.pulse
+        if reasons := service.reasons:
+            return problem(503, "not-ready", "; ".join(reasons), reasons=reasons)
+        return JSONResponse({"status": "ready", "leading": pulse.leading, "watched": len(pulse.watches)})
+
+
+async def identified(request: Request, service: Service) -> tuple[Identity, Wishes]:
+    """Who asks, and for what. Raises RefusedError."""
+    try:
+        wishes = wishes_of(request.query_params)
+        identity = await service.identify(request, wishes, tickets_allowed=False)
+    except WishError as error:
+        raise RefusedError(Ending.of("parameter-invalid", str(error))) from None
+    except AuthenticationError as error:
+        raise RefusedError(Ending.of(error.code, str(error))) from None
+    if identity is None:
+        raise RefusedError(Ending.of("token-missing"))
+    return identity, wishes
