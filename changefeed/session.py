@@ -185,6 +185,13 @@ class Session:
         self._last = None
         return items
 
+    def take_answers(self) -> list[Item]:
+        """The control messages alone, in order: what somebody waits for. Whoever takes them must send them."""
+        answers = {key: item for key, item in self._items.items() if item.xid is None and not isinstance(key, str)}
+        for key in answers:
+            del self._items[key]
+        return list(answers.values())
+
     def lag(self, position: Cursor) -> None:
         """Go on from `position`, by reading the log: what waits is dropped, for it will be found there."""
         if self.state is not State.CLOSED:

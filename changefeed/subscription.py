@@ -129,6 +129,9 @@ class Subscription:
         session = self.session
         while session.state is not State.CLOSED:
             if self._requests:
+                # What was said before the request is answered before it; events that wait may be dropped by it.
+                if answers := session.take_answers():
+                    return answers
                 return await self._apply(self._requests.pop(0))
             if self._reading is not None or session.state is State.LAGGING:
                 if items := await self._read_on():
