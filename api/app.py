@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             expose_headers=["X-Changefeed-Cursor"],
         )
     app.include_router(create_router(service=service))
-    add_page(app, settings)
+    add_page(app, service)
     # Outside of everything, where `send` is still the server's own.
     return TransportFinder(app)
 
