@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-MASK = "[redacted]"
+MASK = "***"
 
 _FAMILIES = frozenset(
     {"uvicorn", "gunicorn", "hypercorn", "websockets", "asyncio", "fastapi", "starlette", "changefeed"}

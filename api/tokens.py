@@ -77,8 +77,6 @@ class TokenVerifier:
             raise _refusal("token-missing")
         if len(token) > MAX_LENGTH:
             raise _refusal("token-too-large")
-        if not token.isascii():
-            raise _refusal("token-malformed")
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
