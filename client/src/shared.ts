@@ -1,0 +1,247 @@
+/**
+ * SharedChangefeed: one connection for all tabs of a browser.
+ *
+ * A Web Lock elects one tab, which holds the connection and repeats everything to the others over a BroadcastChannel. When
+ * it goes, the lock goes to the next tab, which goes on from the last place that it was told; what is replayed twice is
+ * dropped by its id. Where either API is missing, every tab holds a connection of its own.
+ *
+ * Assumes that all tabs of one name have the same user and want the same: put the user's id into the name. A tab that is
+ * hidden for good or goes into the back/forward cache resigns.
+ */
+
+import { Changefeed } from "./changefeed.js";
+import { type Feed, type FeedEvents, retainer } from "./feed.js";
+import { Listeners } from "./listeners.js";
+import { consoleLog } from "./log.js";
+import { type ChangefeedOptions, platformOf } from "./options.js";
+import { Recent } from "./recent.js";
+import { initial, type Snapshot, snapshotOf } from "./state.js";
+import { listenTo, type View } from "./surroundings.js";
+import type { Wishes } from "./transport.js";
+
+/** As much of BroadcastChannel as is used. */
+export interface Channel {
+  onmessage: ((event: { data: unknown }) => unknown) | null;
+  postMessage(data: unknown): void;
+  close(): void;
+}
+
+/** As much of the lock manager as is used. */
+export interface Locks {
+  request(name: string, options: { signal: AbortSignal }, held: () => Promise<void>): Promise<unknown>;
+}
+
+export interface SharedOptions extends ChangefeedOptions {
+  /** Which tabs belong together. */
+  readonly name: string;
+  readonly locks?: Locks;
+  readonly channel?: (name: string) => Channel;
+}
+
+/** What is repeated to the other tabs. */
+const REPEATED = ["message", "joined", "resync", "unreadable", "refused", "place"] as const;
+
+type Note =
+  | { readonly kind: "hello" }
+  | { readonly kind: "snapshot"; readonly snapshot: Snapshot; readonly welcome: boolean }
+  | { readonly kind: "event"; readonly name: (typeof REPEATED)[number]; readonly value: never }
+  | { readonly kind: "bye" }
+  | { readonly kind: "renew" }
+  | { readonly kind: "wake" }
+  | { readonly kind: "subscribe"; readonly wishes: Wishes };
+
+const APART = snapshotOf(initial(["websocket"], null));
+
+export class SharedChangefeed implements Feed {
+  readonly #options: SharedOptions;
+  readonly #listeners: Listeners<FeedEvents>;
+  readonly #recent = new Recent();
+  readonly #locks: Locks | undefined;
+  #channel: Channel | null = null;
+  #leader: Changefeed | null = null;
+  #resign: (() => void) | null = null;
+  #unlisten: (() => void) | null = null;
+  #welcomed = false;
+  #snapshot: Snapshot = APART;
+  #cursor: string | null;
+
+  readonly retain: () => () => void;
+
+  constructor(options: SharedOptions) {
+    const scope = globalThis as { navigator?: { locks?: Locks }; BroadcastChannel?: unknown };
+    this.#options = options;
+    this.#listeners = new Listeners(options.log ?? consoleLog);
+    this.#locks = options.locks ?? (scope.BroadcastChannel ? scope.navigator?.locks : undefined);
+    this.#cursor = options.since ?? null;
+    const { setTimeout } = platformOf(options);
+    this.retain = retainer(
+      () => this.start(),
+      () => this.stop(),
+      (callback) => void setTimeout(callback, 0),
+    );
+  }
+
+  readonly getSnapshot = (): Snapshot => this.#snapshot;
+
+  readonly on: Feed["on"] = (name, listener) => this.#listeners.on(name, listener);
+
+  get cursor(): string | null {
+    return this.#cursor;
+  }
+
+  /** Whether this tab holds the connection. */
+  get leading(): boolean {
+    return this.#leader !== null;
+  }
+
+  start(): void {
+    if (this.#unlisten) return;
+    this.#unlisten = listenTo(this.#options.view ?? (globalThis as View), (what) => {
+      if (what === "pagehide") this.#leave();
+      else if (what === "pageshow") this.#join();
+      // The tab that holds the connection may be in the background, where nobody tells it.
+      else if (what !== "offline" && !this.#leader) this.#post({ kind: "wake" });
+    });
+    this.#join();
+  }
+
+  stop(): void {
+    this.#unlisten?.();
+    this.#unlisten = null;
+    this.#leave();
+    this.#show(APART);
+  }
+
+  forget(): void {
+    this.stop();
+    this.#recent.clear();
+    this.#cursor = null;
+  }
+
+  renew(): void {
+    if (this.#leader) this.#leader.renew();
+    else this.#post({ kind: "renew" });
+  }
+
+  subscribe(wishes: Wishes): void {
+    if (this.#leader) this.#leader.subscribe(wishes);
+    else this.#post({ kind: "subscribe", wishes });
+  }
+
+  #join(): void {
+    if (this.#resign) return;
+    const name = `changefeed:${this.#options.name}`;
+    const controller = new AbortController();
+    let release = () => {};
+    const resigned = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.#resign = () => {
+      controller.abort();
+      release();
+    };
+    this.#show({ ...APART, state: "connecting" });
+    if (!this.#locks) {
+      this.#lead();
+      return;
+    }
+    this.#channel = this.#options.channel?.(name) ?? (new BroadcastChannel(name) as Channel);
+    this.#channel.onmessage = ({ data }) => this.#hear(data as Note);
+    this.#post({ kind: "hello" });
+    this.#locks
+      .request(name, { signal: controller.signal }, () => {
+        if (!controller.signal.aborted) this.#lead();
+        return resigned;
+      })
+      .catch(() => {
+        // A tab that never led goes by aborting. Where locks are forbidden (an opaque origin), each tab is for itself.
+        if (!controller.signal.aborted) this.#lead();
+      });
+  }
+
+  #leave(): void {
+    if (!this.#resign) return;
+    if (this.#leader) this.#post({ kind: "bye" });
+    this.#leader?.stop();
+    this.#leader = null;
+    this.#channel?.close();
+    this.#channel = null;
+    this.#welcomed = false;
+    this.#resign();
+    this.#resign = null;
+  }
+
+  #lead(): void {
+    const leader = new Changefeed({
+      ...this.#options,
+      ...(this.#cursor !== null && { since: this.#cursor }),
+    });
+    this.#leader = leader;
+    leader.on("change", (snapshot) => {
+      this.#show(snapshot);
+      this.#post({ kind: "snapshot", snapshot, welcome: false });
+    });
+    for (const name of REPEATED) {
+      leader.on(name, (value) => {
+        this.#take(name, value as never);
+        this.#post({ kind: "event", name, value: value as never });
+      });
+    }
+    leader.start();
+  }
+
+  /** Something from another tab. */
+  #hear(note: Note): void {
+    switch (note.kind) {
+      case "hello":
+        if (this.#leader) this.#post({ kind: "snapshot", snapshot: this.#snapshot, welcome: true });
+        break;
+      case "renew":
+        this.#leader?.renew();
+        break;
+      case "wake":
+        this.#leader?.wake();
+        break;
+      case "subscribe":
+        this.#leader?.subscribe(note.wishes);
+        break;
+      case "bye":
+        this.#show({ ...APART, state: "connecting" });
+        break;
+      case "snapshot":
+        this.#show(note.snapshot);
+        if (note.welcome) this.#welcome(note.snapshot);
+        break;
+      case "event":
+        if (note.name === "joined") this.#welcomed = true;
+        this.#take(note.name, note.value);
+        break;
+    }
+  }
+
+  /** The leader had joined before this tab came: what was fetched here before this moment may be out of date. */
+  #welcome({ transport }: Snapshot): void {
+    if (this.#welcomed || transport === null) return;
+    this.#welcomed = true;
+    this.#listeners.tell("joined", { outcome: "first", anotherUser: false, topics: [] });
+  }
+
+  #take<K extends (typeof REPEATED)[number]>(name: K, value: FeedEvents[K]): void {
+    if (name === "place") this.#cursor = value as string;
+    if (name === "message") {
+      const { id } = value as FeedEvents["message"];
+      if (id !== undefined && !this.#recent.add(id)) return;
+    }
+    this.#listeners.tell(name, value);
+  }
+
+  #show(snapshot: Snapshot): void {
+    if (JSON.stringify(snapshot) === JSON.stringify(this.#snapshot)) return;
+    this.#snapshot = snapshot;
+    this.#listeners.tell("change", snapshot);
+  }
+
+  #post(note: Note): void {
+    this.#channel?.postMessage(note);
+  }
+}
