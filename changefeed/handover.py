@@ -7,7 +7,8 @@ longer. Such an event becomes `rows-changed` for both. Pure.
 
 How it is known: the change was delivered in a window that ended at a snapshot; a transaction that was running then (in its
 xip) may not have seen the change, one that began later has. A writer under repeatable read looks at a snapshot of its own,
-which the event then carries. Where it is not certain, the event is converted: a refetch too many harms nobody.
+which the event then carries. Which row was handed over is not known, so every write of the former owner's to that source
+is in doubt. Where it is not certain, the event is converted: a refetch too many harms nobody.
 """
 
 from collections import deque
@@ -25,6 +26,7 @@ _REASON = '{"reason": "owner"}'
 
 @dataclass(slots=True)
 class _Handover:
+    source: str
     seq: int
     xid: int
     former: Owner
@@ -32,25 +34,49 @@ class _Handover:
     window: Snapshot | None
     """What could be seen when it was delivered; None while that window is still open."""
 
+    def seen_by(self, event: Event) -> bool:
+        """Whether this one, and so every one that was delivered before it, had certainly been seen by the writer."""
+        if self.window is None:
+            return False
+        return event.xid >= self.window.xmax if event.seen is None else event.seen.covers(self.window)
+
+    def precedes(self, event: Event, since: Snapshot) -> bool:
+        """Whether somebody who has received everything up to `since` may hear of this change before the event."""
+        return (
+            self.window is None
+            or not self.window.includes(event.xid)
+            or since.includes(self.xid)
+            or self.seq < event.seq
+        )
+
 
 class Handovers:
     """The owner changes that this process has delivered."""
 
     def __init__(self) -> None:
-        self._by_source: dict[str, deque[_Handover]] = {}
+        self._by_former: dict[tuple[str, Owner], deque[_Handover]] = {}
+        self._all: deque[_Handover] = deque()
         self._open: list[_Handover] = []
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     def note(self, event: Event, window: Snapshot | None = None) -> None:
         """Remember an owner change, one side of it. `window`: known where it was delivered before we began."""
         if event.owner is None:
             return
-        values = event.values()
-        other = values.get("other")
+        other = event.values().get("other")
         to = None if other is None else Owner(event.owner.kind, str(other))
-        handover = _Handover(event.seq, event.xid, event.owner, to, window)
-        self._by_source.setdefault(event.source, deque(maxlen=REMEMBERED)).append(handover)
+        handover = _Handover(event.source, event.seq, event.xid, event.owner, to, window)
+        mine = self._by_former.setdefault((event.source, event.owner), deque())
+        if mine and (mine[-1].xid, mine[-1].to, mine[-1].window) == (event.xid, to, window):
+            return  # a transaction that hands over many rows says the same thing many times
+        mine.append(handover)
+        self._all.append(handover)
         if window is None:
             self._open.append(handover)
+        if len(self._all) > REMEMBERED:
+            self._forget(self._all.popleft())
 
     def settle(self, window: Snapshot) -> None:
         """The window that is being delivered ended at this snapshot."""
@@ -60,38 +86,48 @@ class Handovers:
 
     def delivered(self, events: Iterable[Event]) -> Iterator[Event]:
         """A batch on its way to the sessions: owner changes are noted, and what may have missed one is converted."""
+        told: set[tuple[str, Owner, int]] = set()
         for event in events:
             if event.op == "bulk" and event.owner is not None and event.values().get("reason") == "owner":
                 self.note(event)
-            yield from self.converted((event,))
+            yield from self._converted(event, None, told)
 
-    def converted(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events, those that may have missed an owner change replaced by `rows-changed` for both owners."""
+    def converted(self, events: Iterable[Event], since: Snapshot) -> Iterator[Event]:
+        """The same for somebody who has received everything up to `since`, and reads on from the log.
+
+        He may have heard of an owner change, from another process, in an earlier window than the one in which we did.
+        """
+        told: set[tuple[str, Owner, int]] = set()
         for event in events:
-            stale = self._stale(event) if self._by_source and event.owner is not None and event.op != "bulk" else None
-            if stale is None:
-                yield event
+            yield from self._converted(event, since, told)
+
+    def _converted(self, event: Event, since: Snapshot | None, told: set[tuple[str, Owner, int]]) -> Iterator[Event]:
+        missed = self._missed(event, since)
+        if not missed:
+            yield event
+            return
+        # Of one transaction once: all of it is visible at the same moment.
+        for owner in dict.fromkeys((missed[0].former, *(handover.to for handover in missed))):
+            if owner is not None and (event.source, owner, event.xid) not in told:
+                told.add((event.source, owner, event.xid))
+                yield replace(event, op="bulk", key=None, owner=owner, data=_REASON, before=None, partial=False)
+
+    def _missed(self, event: Event, since: Snapshot | None) -> list[_Handover]:
+        if not self._all or event.owner is None or event.op == "bulk":
+            return []
+        missed = []
+        for handover in reversed(self._by_former.get((event.source, event.owner), ())):
+            if handover.seen_by(event):
+                break
+            if handover.xid == event.xid or (event.seen is not None and event.seen.includes(handover.xid)):
                 continue
-            yield _refetch(event, stale.former)
-            if stale.to is not None:
-                yield _refetch(event, stale.to)
+            # On its way to the sessions an event always comes after those that have been noted.
+            if since is None or handover.precedes(event, since):
+                missed.append(handover)
+        return missed
 
-    def _stale(self, event: Event) -> _Handover | None:
-        for handover in reversed(self._by_source.get(event.source, ())):
-            if handover.former == event.owner and handover.xid != event.xid and _missed(event, handover):
-                return handover
-        return None
-
-
-def _missed(event: Event, handover: _Handover) -> bool:
-    if handover.window is None and event.seq < handover.seq:
-        return False
-    if event.seen is not None:
-        return not event.seen.includes(handover.xid)
-    if handover.window is None:
-        return True
-    return event.xid < handover.window.xmax and not handover.window.includes(event.xid)
-
-
-def _refetch(event: Event, owner: Owner) -> Event:
-    return replace(event, op="bulk", key=None, owner=owner, data=_REASON, before=None, partial=False)
+    def _forget(self, handover: _Handover) -> None:
+        key = (handover.source, handover.former)
+        self._by_former[key].popleft()
+        if not self._by_former[key]:
+            del self._by_former[key]

@@ -48,9 +48,15 @@ class Hub:
         """Messages handed to sessions since the start, by type."""
         self.resyncs: dict[str, int] = {}
         """Resyncs since the start, by reason."""
+        self.unmade = 0
+        """Events since the start of which no message could be made; their sources were told to refetch."""
         self.taps: set[Tap] = set()
         self._sessions: set[Session] = set()
         self._by_owner: dict[Owner, set[Session]] = {}
+        self._touched: set[Session] = set()
+        """Sessions that were offered something of a batch that is not complete yet."""
+        self._incomplete = False
+        """Whether such a batch has begun: part of what comes after the place has been published."""
         self._resynced: dict[str, float] = {}
         self._owed: set[str] = set()
 
@@ -72,6 +78,9 @@ class Hub:
         self._sessions.add(session)
         for owner in session.owners:
             self._by_owner.setdefault(owner, set()).add(session)
+        if self._incomplete:
+            # It was not offered the pages that have gone by, and the place after the last one promises them all.
+            session.lag(session.position)
 
     def remove(self, session: Session) -> None:
         """Forget the session. One that is not there is no error."""
@@ -85,28 +94,41 @@ class Hub:
 
     def begin(self, cursor: Cursor) -> None:
         """The first place: nobody has missed anything."""
+        if self.cursor is not None and self.cursor.epoch == cursor.epoch:
+            self.handovers.settle(cursor.snapshot)
+        else:
+            # Transaction ids of another epoch mean others.
+            self.handovers = Handovers()
         self.cursor = cursor
         self.window.restart(cursor)
-        self.handovers = Handovers()
+        self._touched.clear()
+        self._incomplete = False
+        self._owed.clear()
 
     def publish(self, batch: Batch, now: float) -> None:
-        """Offer each event to whoever may see it. `now`: seconds, of any clock that does not go back."""
+        """Offer each event to whoever may see it. `now`: seconds, of any clock that does not go back.
+
+        A batch without a cursor is a page of one: the last page, which may be empty, brings the place after it.
+        """
         before = self.cursor
         if before is None:
             raise RuntimeError("the hub has no place in the log yet: begin() first")
-        touched: set[Session] = set()
         events = list(self.handovers.delivered(batch.events))
         for event in events:
             if event.op == "error":
                 self._owed.add(event.source)
             elif recipients := self._recipients(event):
-                self._offer(event, recipients, before, touched)
+                self._offer(event, recipients, before)
         self.window.add(events, batch.cursor)
         for tap in self.taps:
             tap.published(events, batch.cursor)
-        if batch.cursor is not None:
-            for session in touched:
+        if batch.cursor is None:
+            self._incomplete = True
+        else:
+            for session in self._touched:
                 session.settle(batch.cursor)
+            self._touched.clear()
+            self._incomplete = False
             self.handovers.settle(batch.cursor.snapshot)
             self.cursor = batch.cursor
         if self._owed:
@@ -159,8 +181,11 @@ class Hub:
             if event.op == "error":
                 failed.add(event.source)
             elif event.owner in session.owners or (event.owner is None and event.op in ("bulk", "truncate")):
-                kind, text = self._message(event, topic)
-                items.append(Item(kind, text, event.xid))
+                made = self._message(event, topic)
+                if made is None:
+                    failed.add(event.source)
+                else:
+                    items.append(Item(*made, event.xid))
         self._count(items)
         return items, failed
 
@@ -169,26 +194,35 @@ class Hub:
             return self._by_owner.get(event.owner, ())
         return self._sessions if event.op in ("bulk", "truncate") else ()
 
-    def _offer(self, event: Event, recipients: Collection[Session], before: Cursor, touched: set[Session]) -> None:
+    def _offer(self, event: Event, recipients: Collection[Session], before: Cursor) -> None:
         topics = self.mapping.topics_of(event.source)
-        texts: dict[str, tuple[str, str]] = {}
+        texts: dict[str, tuple[str, str] | None] = {}
         row = (event.source, event.key)
         for session in recipients:
             topic = session.topic_among(topics)
             if topic is None or session.state is State.LAGGING:
                 continue
-            made = texts.get(topic)
+            if topic not in texts:
+                texts[topic] = self._message(event, topic)
+            made = texts[topic]
             if made is None:
-                made = texts[topic] = self._message(event, topic)
+                self._owed.add(event.source)
+                continue
             kind, text = made
             if session.offer(kind, text, event.xid, row, before):
-                touched.add(session)
+                self._touched.add(session)
                 self.delivered[kind] = self.delivered.get(kind, 0) + 1
 
-    def _message(self, event: Event, topic: str) -> tuple[str, str]:
+    def _message(self, event: Event, topic: str) -> tuple[str, str] | None:
         assert self.cursor is not None
-        message = self.mapping.message(event, topic, self.cursor.epoch)
-        return message.type, message.text()
+        try:
+            message = self.mapping.message(event, topic, self.cursor.epoch)
+            return message.type, message.text()
+        except Exception:
+            # A value that nobody foresaw would stop the feed of everybody, and again after each new beginning. It is
+            # told like a capture that failed.
+            self.unmade += 1
+            return None
 
     def _count(self, items: Iterable[Item]) -> None:
         for item in items:

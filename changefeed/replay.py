@@ -19,7 +19,7 @@ from .event import Event
 from .hub import Hub
 from .messages import ResyncReason
 from .pulse import Pulse
-from .session import Item, Session
+from .session import Item, Session, State
 
 ANSWER_SECONDS = 30.0
 
@@ -46,12 +46,17 @@ class Replays:
     async def items(self, session: Session) -> AsyncGenerator[list[Item], None]:
         """Everything that the session has missed since its position, in pages, and then it is live.
 
-        The last message carries the place that is reached. Raises RefetchError, asyncpg.PostgresError, OSError,
+        The last message carries the place that is reached. Ends early where a restart, which tells the client to refetch,
+        has overtaken it. Raises RefetchError, asyncpg.PostgresError, OSError,
         TimeoutError; the session is then still where it was.
         """
+        if session.state is State.CLOSED:
+            return
         held: list[Item] = []
         end = since = session.begin_replay()
         async for events, place in self._pages(session, since):
+            if not session.reading:
+                return
             end = place
             items, failed = self._hub.missed(session, events)
             if failed:
@@ -60,6 +65,8 @@ class Replays:
             if held and items:
                 yield held
             held = items or held
+        if not session.reading:
+            return
         session.end_replay(end)
         if held:
             held[-1].cursor = end
@@ -72,6 +79,7 @@ class Replays:
         if events is not None:
             self.from_memory += 1
             end = hub.cursor
+            events = list(hub.handovers.converted(events, since.snapshot))
             for first in range(0, max(len(events), 1), self._page_rows):
                 yield events[first : first + self._page_rows], end
             return
@@ -85,7 +93,7 @@ class Replays:
             if page.floor is not None and not since.snapshot.covers(page.floor):
                 raise RefetchError("retention")
             upto = page.snapshot
-            yield list(hub.handovers.converted(page.events)), Cursor(since.epoch, upto)
+            yield list(hub.handovers.converted(page.events, since.snapshot)), Cursor(since.epoch, upto)
             if len(page.events) < self._page_rows:
                 return
             last_seq = page.events[-1].seq
