@@ -67,13 +67,10 @@ class Window:
             return
         if self._overflown or self._too_much():
             self.restart(cursor)
-        elif events or self._first + len(self._events) != self._end():
+        # An empty batch needs no entry: the place before it serves as well, and to move that on would turn away whoever
+        # comes back with the place of an hour ago to a database in which nothing has happened since.
+        elif self._first + len(self._events) != self._end():
             self._batches.append(_Batch(self._first + len(self._events), cursor))
-        elif self._batches:
-            # An empty batch moves the place on, and needs no entry of its own.
-            self._batches[-1].cursor = cursor
-        else:
-            self._start = cursor
 
     def after(self, cursor: Cursor, owners: Collection[Owner]) -> list[Event] | None:
         """What `cursor` has not seen of these owners and of nobody in particular, in order; None: not all of it is here."""
