@@ -70,5 +70,9 @@ def parsed(text: str | None) -> dict[str, Any]:
     """A JSON object's members, numbers with a fraction as Decimal; empty for None."""
     if text is None:
         return {}
-    members: dict[str, Any] = json.loads(text, parse_float=Decimal)
+    try:
+        members: dict[str, Any] = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        # Python refuses integers of more than 4300 digits, which a numeric column may hold.
+        members = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     return members

@@ -6,6 +6,7 @@ A value that a typed message cannot hold becomes null rather than an error: the 
 Pure: no I/O.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal
@@ -18,6 +19,12 @@ from .settings import ExecutionSource, TypedSource
 EXECUTIONS = "executions"
 AGENT_TASKS = "agent-tasks"
 ROWS = "rows:"
+
+_LARGEST = Decimal("1e308")
+"""What a JSON number can be."""
+_EXACT = 1 << 53
+"""Beyond it a browser's numbers skip integers."""
+_AMOUNT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 _EXECUTIONS: dict[str, Callable[..., Message]] = {
     "started": changes.ExecutionStarted,
@@ -93,22 +100,21 @@ def _execution(source: ExecutionSource, event: Event, common: dict[str, Any]) ->
     }
     if event.partial:
         data["partial"] = True
-    meaning = _meaning(source, event.op, data["status"], data["previous_status"])
+    meaning = _meaning(source, event.op, data["status"], fields.changed("status"), data["previous_status"])
     return _EXECUTIONS[meaning](type=f"execution-{meaning}", **common, data=changes.ExecutionData(**data))
 
 
-def _meaning(source: ExecutionSource, op: str, status: str | None, previous: str | None) -> str:
+def _meaning(source: ExecutionSource, op: str, status: str | None, changed: bool, previous: str | None) -> str:
     if op in ("delete", "leave"):
         return "deleted"
-    for meaning, statuses in (
-        ("started", source.running),
-        ("completed", source.completed),
-        ("failed", source.failed),
-    ):
-        # An insert, also the one by which a row enters a new owner's sight, is a change from no status at all.
-        if status in statuses and (op == "insert" or (previous is not None and previous not in statuses)):
-            return meaning
-    return "updated"
+    # An insert, also the one by which a row enters a new owner's sight, is a change from no status at all.
+    if op != "insert" and not changed:
+        return "updated"
+    if status in source.running:
+        return "updated" if previous in source.running else "started"
+    if status in source.completed:
+        return "completed"
+    return "failed" if status in source.failed else "updated"
 
 
 def _task(source: TypedSource, event: Event, common: dict[str, Any]) -> Message:
@@ -143,28 +149,34 @@ class _Fields:
         return self._values.get(self._columns.get(field, field))
 
     def identifier(self, field: str) -> str | None:
-        value = self._value(field)
-        return None if value is None else str(value)
+        return self.text(field)
 
     def text(self, field: str) -> str | None:
-        value = self._value(field)
-        return None if value is None else str(value)
+        return _text(self._value(field))
 
     def number(self, field: str) -> int | float | None:
         value = self._value(field)
         if isinstance(value, Decimal):
-            return float(value)
+            return float(value) if abs(value) < _LARGEST else None
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def money(self, field: str) -> str | None:
-        value = self._value(field)
-        if isinstance(value, Decimal):
-            return f"{value:f}"
-        return None if value is None or isinstance(value, dict | list | bool) else str(value)
+        text = _text(self._value(field))
+        return text if text is not None and _AMOUNT.fullmatch(text) else None
+
+    def changed(self, field: str) -> bool:
+        return self._columns.get(field, field) in self._former
 
     def previous_status(self) -> str | None:
-        value = self._former.get(self._columns.get("status", "status"))
-        return None if value is None else str(value)
+        return _text(self._former.get(self._columns.get("status", "status")))
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return None if value is None or isinstance(value, dict | list) else str(value)
 
 
 def _plain(value: Any) -> Any:
@@ -176,4 +188,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         number = float(value)
         return number if Decimal(repr(number)) == value else f"{value:f}"
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return str(value)
     return value
