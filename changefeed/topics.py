@@ -33,7 +33,8 @@ def chosen(
 ) -> frozenset[str]:
     """What somebody asked for, if all of it exists and may be seen. Raises TopicError for the first that does not."""
     topics = frozenset(wanted)
-    known = {topic for source in watched for topic in mapping.topics_of(source)} | set(statistics)
+    known = {topic for source in watched for topic in mapping.topics_of(source)}
+    known |= {name for name in statistics if admin or name not in ADMIN}
     for topic in sorted(topics):
         if topic in ADMIN and not admin:
             raise TopicError("topic-forbidden", f"The topic {topic} is for administrators.")

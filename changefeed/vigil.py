@@ -84,7 +84,7 @@ class Vigil:
 
     def _back_off(self) -> Step:
         self._quiet = min(self._quiet + 1, 10)
-        return self._wait(min(LONGEST_REFUSED, self._poll_interval * 2.0**self._quiet))
+        return self._wait(max(self._poll_interval, min(LONGEST_REFUSED, self._poll_interval * 2.0**self._quiet)))
 
     def _wait(self, delay: float) -> Step:
         self.delay = delay
