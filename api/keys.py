@@ -1,8 +1,8 @@
 """The keys that tokens are checked with: a secret, a public key, or what a provider publishes (JWKS).
 
 Guarantees: the kind of key alone says which algorithms it checks, so that a token can never choose. A published
-key set is fetched in a thread, by one request at a time however many tokens wait for it, and at most once in
-COOLDOWN, so that forged key ids cannot make us hammer the provider. While the provider is silent or talks
+key set is fetched in a thread, by one request at a time however many tokens wait for it, and a few times a
+minute at most, so that forged key ids cannot make us hammer the provider. While the provider is silent or talks
 nonsense, the keys that it published last are good for STALE seconds; a key that it has withdrawn is gone.
 Follows no redirect and reads no other scheme than http and https. Never names a key or a token.
 """
@@ -29,12 +29,14 @@ from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorith
 
 from changefeed.errors import AuthenticationError, ConfigurationError
 
+from .allowance import Allowance
+
 FRESH = 300.0
 """Seconds after which the key set is asked for again."""
 STALE = 3600.0
 """Seconds for which it is used where the provider does not answer: about what a token lives."""
-COOLDOWN = 10.0
-"""Seconds between two requests."""
+REQUESTS_PER_MINUTE = 6
+"""All of which may come at once, so that keys that change twice in a moment are still found at once."""
 TIMEOUT = 3.0
 """Seconds for a request: less than a client has to authenticate."""
 MAX_BYTES = 1 << 18
@@ -131,7 +133,7 @@ class KeySet:
         self._clock = clock
         self._keys: tuple[Key, ...] = ()
         self._fetched_at = float("-inf")
-        self._asked_at = float("-inf")
+        self._allowance = Allowance(REQUESTS_PER_MINUTE, clock())
         self._request: asyncio.Task[bool] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
@@ -139,28 +141,26 @@ class KeySet:
         if self._age() < FRESH and (key := self._known(kid, algorithm)):
             return key
         looked = await self.refresh()
-        if self._age() >= STALE:
+        if self._age() < STALE and (key := self._known(kid, algorithm)):
+            return key
+        if not looked:
+            # Unknown, or not published when we asked last: saying that the token is bad would be a guess.
             raise AuthenticationError(
                 "keys-unavailable",
-                "The keys that tokens are checked with cannot be had at the moment. Try again in some seconds.",
-                retry=True,
+                "The key that the token is checked with cannot be had at the moment. Try again in some seconds.",
             )
-        if key := self._known(kid, algorithm):
-            return key
         raise AuthenticationError(
             "token-key",
             "The token is signed with a key that its provider does not publish, or does not say with which. "
             "Sign in again; if that does not help, CHANGEFEED_JWT_JWKS_URL is another provider's.",
-            # It may have been published since we asked last.
-            retry=not looked,
         )
 
     async def refresh(self) -> bool:
-        """Ask the provider, unless that was done a moment ago. Whether a request that began here has succeeded."""
+        """Ask the provider, unless it was asked too often. Whether a request that began here has succeeded."""
         if request := self._request:
             await asyncio.shield(request)
             return False
-        if self._clock() - self._asked_at < COOLDOWN:
+        if not self._allowance.spend(self._clock()):
             return False
         self._request = asyncio.create_task(self._ask())
         # The first client to ask may go away: it takes nobody else's request with it.
@@ -200,7 +200,6 @@ class KeySet:
                 )
             return True
         finally:
-            self._asked_at = self._clock()
             self._request = None
 
 

@@ -43,11 +43,9 @@ class PoolerError(ChangefeedError):
 class AuthenticationError(ChangefeedError):
     """A token or ticket is missing, bad, expired or revoked. The text names no part of it."""
 
-    def __init__(self, code: AuthenticationCode, message: str, *, retry: bool = False) -> None:
-        """`retry`: it was not the token's fault, the same one may be accepted in a moment."""
+    def __init__(self, code: AuthenticationCode, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.retry = retry
 
 
 class TopicError(ChangefeedError):

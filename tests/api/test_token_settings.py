@@ -1,17 +1,21 @@
 """Settings that cannot check any token, or would check too little, are refused before anything has started."""
 
 import json
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import ValidationError
 
+from api.closing import ERRORS
 from api.tokens import TokenVerifier
-from changefeed.errors import ConfigurationError
+from changefeed.errors import AuthenticationCode, ConfigurationError
 from changefeed.settings import Settings
 from tests.support.issuer import SECRET, PrivateKey, private_key, public_pem
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PRIVATE_PEM = "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----"
 
 
@@ -75,3 +79,15 @@ def test_names_in_the_environment_need_not_be_json(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(f"CHANGEFEED_{variable}", text)
     found = Settings()
     assert found.jwt_audience == found.admin_values == found.allowed_origins == names
+
+
+def test_every_refusal_has_its_close_code() -> None:
+    assert set(get_args(AuthenticationCode)) <= set(ERRORS)
+
+
+def test_every_code_and_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "authentication.md").read_text(encoding="utf-8")
+    codes = set(get_args(AuthenticationCode))
+    assert set(re.findall(r"^\| `([a-z]+(?:-[a-z]+)+)` \|", text, re.MULTILINE)) == codes
+    named = [name for name in Settings.model_fields if name.startswith(("jwt_", "owner_", "admin_", "allowed_"))]
+    assert [name for name in [*named, "query_token"] if f"CHANGEFEED_{name.upper()}" not in text] == []
