@@ -47,6 +47,11 @@ class AuthenticationError(ChangefeedError):
         super().__init__(message)
         self.code = code
 
+    @property
+    def retry(self) -> bool:
+        """Whether nothing is wrong with what was sent, as far as we know: the same may be accepted in a moment."""
+        return self.code == "keys-unavailable"
+
 
 class TopicError(ChangefeedError):
     """A topic that does not exist, or that is not for this session."""

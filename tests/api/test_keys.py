@@ -65,6 +65,7 @@ async def accepts(verifier: TokenVerifier, text: str) -> bool:
 async def refusal(verifier: TokenVerifier, text: str) -> str:
     with pytest.raises(AuthenticationError) as refused:
         await verifier.verify(text)
+    assert refused.value.retry is (refused.value.code == "keys-unavailable")
     return refused.value.code
 
 

@@ -112,6 +112,7 @@ async def test_a_bad_token_is_refused_with_its_code_and_without_its_text(name: s
     text = make()
     error = await refusal(text, **named)
     assert error.code == code
+    assert not error.retry
     assert all(part not in str(error) for part in text.split(".") if len(part) > 8)
     assert error.__cause__ is None
     assert error.__suppress_context__ or error.__context__ is None
