@@ -1,19 +1,21 @@
 """The service as an application of its own: `uvicorn api.app:app`, configured by `CHANGEFEED_*` and `DATABASE_URL`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from changefeed.settings import Settings
 
 from .greeting import VERSION
 from .page import add_page
+from .problem import problem
 from .router import create_router
 from .service import Service
-from .shutdown import announced
 from .transport import TransportFinder
 
 DESCRIPTION = (
@@ -25,13 +27,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     """The whole service. Raises ConfigurationError, pydantic.ValidationError where the settings cannot work."""
     settings = settings or Settings()
     service = Service(settings)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with announced(service):
-            yield
-
-    app = FastAPI(title="changefeed", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(title="changefeed", version=VERSION, description=DESCRIPTION)
+    app.add_exception_handler(HTTPException, _refused)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -45,6 +42,15 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     add_page(app, service)
     # Outside of everything, where `send` is still the server's own.
     return TransportFinder(app)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself: an address or a method that is not there."""
+    assert isinstance(error, HTTPException)
+    name = HTTPStatus(error.status_code).phrase
+    answer = problem(error.status_code, name.lower().replace(" ", "-"), str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _wildcards(origins: frozenset[str]) -> str | None:

@@ -1,11 +1,12 @@
 """One authenticated client, whatever the transport: its identity, its subscription, what it says, when its token expires.
 
 Everything that is to be sent comes out of `next`, in order, so that one task writes. What the client says goes into
-`hear`, which never waits for a client. Guarantees: a message that is not understood is answered and never fatal; an
-identity is refreshed only to the same user, with owners and role computed anew; an expired token ends the connection
-after its grace.
+`hear`, which never waits for a client. Guarantees: `ready` comes first; a message that is not understood is answered and
+never fatal; an identity is refreshed only to the same user, with owners and role computed anew; an expired token ends
+the connection after its grace; whatever fails on our side ends it with a reason.
 """
 
+import logging
 import time
 from datetime import UTC, datetime
 
@@ -19,14 +20,14 @@ from changefeed.messages import (
     Heartbeat,
     Outcome,
     Pong,
-    Reconnect,
-    ReconnectData,
     TokenExpiring,
     TokenExpiringData,
 )
+from changefeed.relay import LOST
 from changefeed.requests import Auth, ClientMessage, Ping, Subscribe, Unsubscribe, client_message
 from changefeed.session import Item, Session
 from changefeed.subscription import Change, Subscription
+from changefeed.topics import ADMIN
 
 from .allowance import Allowance
 from .closing import Ending, error_text
@@ -34,6 +35,8 @@ from .greeting import greeting
 from .identity import Identity
 from .tokens import TokenVerifier
 from .wishes import Wishes
+
+logger = logging.getLogger("changefeed.client")
 
 EXPIRY_NEVER = float("inf")
 
@@ -45,6 +48,8 @@ class Client:
         "_allowance",
         "_errors",
         "_feed",
+        "_greeted",
+        "_topics",
         "_verifier",
         "_warned",
         "ending",
@@ -59,50 +64,68 @@ class Client:
         self._verifier = verifier
         self._allowance: Allowance | None = None
         self._errors = 0
+        self._greeted = False
         self._warned = False
         self.identity = identity
         self.transport = transport
         self.ending: Ending | None = None
         """Why and how it ends; None while it does not."""
-        topics = None if wishes.topics is None else feed.choose(wishes.topics, identity.admin)
+        # What was asked for last. What is in force follows in its turn, and may still be what was asked for before.
+        self._topics = None if wishes.topics is None else feed.choose(wishes.topics, identity.admin)
         self.subscription: Subscription = feed.subscribe(
             identity.owners,
             admin=identity.admin,
             since=wishes.since,
-            topics=topics,
+            topics=self._topics,
             mode=wishes.mode,
             min_interval=wishes.min_interval,
             greeting=self._greeting,
         )
 
-    async def next(self) -> list[Item] | None:
+    async def next(self, quiet_seconds: float | None = None) -> list[Item] | None:
         """What is to be sent now, never nothing; None when it is over, and `ending` says why.
 
-        Raises what Subscription.next raises.
+        `quiet_seconds`: after which a heartbeat comes; None: as the settings say.
         """
         settings = self._feed.settings
-        quiet_until = time.monotonic() + settings.heartbeat_interval
+        quiet_until = time.monotonic() + (settings.heartbeat_interval if quiet_seconds is None else quiet_seconds)
         while True:
             now = time.time()
             expires = EXPIRY_NEVER if self.identity.expires_at is None else self.identity.expires_at
             if now >= expires + settings.expiry_grace:
                 self.end(Ending.of("token-expired"))
-            elif not self._warned and now >= expires - settings.expiry_warning:
+            elif self._greeted and not self._warned and now >= expires - settings.expiry_warning:
                 self._warned = True
                 return [_expiring(expires)]
             deadline = expires + settings.expiry_grace if self._warned else expires - settings.expiry_warning
             quiet = quiet_until - time.monotonic()
-            items = await self.subscription.next(max(0.0, min(quiet, deadline - now)))
+            items = await self.within(max(0.0, min(quiet, deadline - now)))
             if items is None or items:
                 return items
             if time.monotonic() >= quiet_until:
                 return [self._heartbeat()]
 
+    async def within(self, seconds: float) -> list[Item] | None:
+        """The same with nothing of its own: only what the subscription has, empty where that is nothing within `seconds`."""
+        try:
+            items = await self.subscription.next(seconds)
+        except LOST as error:
+            logger.warning("a session ends, because the log could not be read: %s: %s", type(error).__name__, error)
+            self.end(Ending.of("internal"))
+            return None
+        except Exception:
+            logger.exception("a session failed")
+            self.end(Ending.of("internal"))
+            return None
+        # The first answer is `ready`, whatever else there is to say.
+        self._greeted = self._greeted or bool(items)
+        return items
+
     async def hear(self, text: str) -> None:
         """What the client said."""
         now = time.monotonic()
         settings = self._feed.settings
-        if len(text) > settings.max_message_bytes or len(text.encode()) > settings.max_message_bytes:
+        if is_too_large(text, settings.max_message_bytes):
             self.end(Ending.of("message-too-large"))
             return
         if self._allowance is None:
@@ -119,11 +142,18 @@ class Client:
             await self._obey(message)
         except TopicError as error:
             self.refuse(error.code, str(error))
+            return
         except AuthenticationError as error:
-            self.end(Ending.of(error.code, str(error)))
+            if error.retry:
+                # Not the token's fault, and the one in force is still good.
+                self.subscription.push("error", error_text(error.code, str(error)))
+            else:
+                self.end(Ending.of(error.code, str(error)))
+            return
+        self._errors = 0
 
     def refuse(self, error: str, message: str | None = None) -> None:
-        """Answer with an error; after too many of them the connection ends."""
+        """Answer with an error; after too many of them in a row the connection ends."""
         self._errors += 1
         if self._errors >= self._feed.settings.max_errors:
             self.end(Ending.of("too-many-errors"))
@@ -131,27 +161,24 @@ class Client:
             self.subscription.push("error", error_text(error, message))
 
     def end(self, ending: Ending) -> None:
-        """It is over: what waits is dropped, and the client resumes elsewhere or later."""
+        """It is over: what waits is dropped, and the client resumes elsewhere or later. The first reason counts."""
         if self.ending is None:
             self.ending = ending
         self.subscription.close()
 
-    def send_away(self, after_ms: int) -> None:
-        """The server is going: come back after this time."""
-        data = ReconnectData(after_ms=after_ms)
-        self.subscription.push("reconnect", Reconnect(type="reconnect", timestamp=_now(), data=data).text())
-
     async def _obey(self, message: ClientMessage) -> None:
-        session = self.subscription.session
+        admin = self.identity.admin
         if isinstance(message, Ping):
             self.subscription.push("pong", Pong(type="pong", timestamp=_now(), data=Empty()).text())
         elif isinstance(message, Subscribe):
-            topics = None if message.topics is None else self._feed.choose(message.topics, session.admin)
+            if message.topics is not None:
+                self._topics = self._feed.choose(message.topics, admin)
             interval = None if message.min_interval is None else message.min_interval / 1000
-            self.subscription.request(Change("subscribed", topics, message.since, message.mode, interval))
+            self.subscription.request(Change("subscribed", self._topics, message.since, message.mode, interval))
         elif isinstance(message, Unsubscribe):
-            had = frozenset(self._feed.visible(session.admin)) if session.topics is None else session.topics
-            self.subscription.request(Change("subscribed", had - set(message.topics)))
+            had = frozenset(self._feed.visible(admin)) if self._topics is None else self._topics
+            self._topics = had - set(message.topics)
+            self.subscription.request(Change("subscribed", self._topics))
         else:
             await self._refresh(message)
 
@@ -163,7 +190,9 @@ class Client:
         self.identity = identity
         self._warned = False
         self.subscription.become(identity.owners, identity.admin)
-        self.subscription.request(Change("subscribed", since=message.since))
+        if self._topics is not None and not identity.admin:
+            self._topics -= frozenset(ADMIN)
+        self.subscription.request(Change("subscribed", self._topics, message.since))
 
     def _greeting(self, answer: str, outcome: Outcome, session: Session) -> str:
         return greeting(self._feed, self.identity, answer, outcome, session)
@@ -171,6 +200,11 @@ class Client:
     def _heartbeat(self) -> Item:
         text = Heartbeat(type="heartbeat", timestamp=_now(), data=Empty()).text()
         return Item("heartbeat", text, cursor=self.subscription.place())
+
+
+def is_too_large(text: str, most: int) -> bool:
+    """Whether a message is larger than so many bytes."""
+    return len(text) > most or len(text.encode()) > most
 
 
 def parsed(text: str) -> ClientMessage:

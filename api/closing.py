@@ -4,11 +4,11 @@ Browsers cannot see why a handshake was refused, so a connection is accepted, to
 with a code. `docs/protocol.md` prints both tables; a test keeps them the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from changefeed.message import rfc3339
-from changefeed.messages import Error, ErrorData
+from changefeed.messages import Error, ErrorData, Reconnect, ReconnectData
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ CLOSE_CODES = (
 )
 
 ERRORS: dict[str, tuple[int | None, bool, str]] = {
+    "restart": (1012, True, "The server is going away."),
     "message-invalid": (None, False, "A message was not understood; the text says where."),
     "topic-unknown": (None, False, "There is no such topic; the text lists those that are."),
     "topic-forbidden": (None, False, "The topic is for administrators."),
@@ -53,6 +54,8 @@ ERRORS: dict[str, tuple[int | None, bool, str]] = {
     "token-not-yet-valid": (4401, False, "The token is valid from a later moment on."),
     "token-other-user": (4401, False, "A connection belongs to one user: open another one for another."),
     "ticket-invalid": (4401, False, "The ticket is unknown, used up, or too old: ask for a new one."),
+    "authentication-refused": (4401, False, "The host's own authentication did not accept who asked."),
+    "access-forbidden": (4403, False, "The host's own authentication does not let this user in."),
     "token-revoked": (4403, False, "The user was sent away, and this token is from before."),
     "kicked": (4403, False, "An administrator has ended this user's connections."),
     "origin-forbidden": (4403, False, "The page's origin is not in CHANGEFEED_ALLOWED_ORIGINS."),
@@ -65,35 +68,55 @@ ERRORS: dict[str, tuple[int | None, bool, str]] = {
     "not-ready": (4500, True, "Capture and LISTEN are not confirmed; /readyz says why."),
     "internal": (4500, True, "Something failed on our side."),
 }
-"""Code of an `error` message → the close code that follows (None: none does), whether to retry, and what it means."""
+"""Code of an `error` message → the close code that follows (None: none does), whether to retry, and what it means.
 
+None are for topics in the address as well, where 4400 and 4403 follow."""
+
+LATER = (4409, 4429)
+"""The close codes whose error says `retry_after`."""
 RETRY_AFTER_SECONDS = 5
 """After which a client that was too many, or too much, may come back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a connection ends: the error that says why, and the close code. No error: nothing is to be said."""
+    """How a connection ends: the error that says why, and the close code."""
 
     code: int
-    error: str | None = None
-    message: str = ""
+    error: str
+    message: str
+    after_ms: int | None = None
+    """Where the server goes away: when to come back."""
 
     @classmethod
-    def of(cls, error: str, message: str | None = None) -> "Ending":
-        """The ending that this error causes."""
-        code, _, meaning = ERRORS[error]
-        assert code is not None, error
-        return cls(code, error, message or meaning)
+    def of(cls, error: str, message: str | None = None, code: int | None = None) -> "Ending":
+        """The ending that this error causes. `code`: where the error alone ends nothing."""
+        usual, _, meaning = ERRORS[error]
+        closing = usual if code is None else code
+        assert closing is not None, error
+        return cls(closing, error, message or meaning)
 
-    def text(self) -> str | None:
-        """The `error` message that comes before the close."""
-        return None if self.error is None else error_text(self.error, self.message)
+    @classmethod
+    def restart(cls, after_ms: int) -> "Ending":
+        """The server is going away."""
+        return replace(cls.of("restart"), after_ms=after_ms)
+
+    def texts(self) -> list[tuple[str, str]]:
+        """The messages that come before the close: type and text."""
+        error = ("error", error_text(self.error, self.message))
+        if self.after_ms is None:
+            return [error]
+        data = ReconnectData(after_ms=self.after_ms)
+        return [("reconnect", Reconnect(type="reconnect", timestamp=_now(), data=data).text()), error]
 
 
 def error_text(error: str, message: str | None = None) -> str:
     """An `error` message."""
     code, retry, meaning = ERRORS[error]
-    later = {"retry_after": RETRY_AFTER_SECONDS} if code in (4409, 4429) else {}
+    later = {"retry_after": RETRY_AFTER_SECONDS} if code in LATER else {}
     data = ErrorData(code=error, message=message or meaning, retry=retry, **later)
-    return Error(type="error", timestamp=rfc3339(datetime.now(UTC)), data=data).text()
+    return Error(type="error", timestamp=_now(), data=data).text()
+
+
+def _now() -> str:
+    return rfc3339(datetime.now(UTC))

@@ -4,33 +4,57 @@ The first message is `ready`; what follows is what was missed since `since`, or 
 `wait` seconds. The answer's cursor is the next request's `since`.
 """
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
 
 from .client import Client
 from .closing import Ending
+from .identity import Identity
+from .live import LiveResponse, Tell
 from .problem import problem_of
+from .service import Service
+from .wishes import Wishes
 
 LONGEST_WAIT = 30.0
 
 
-async def answer(client: Client, wait: float, *, resuming: bool) -> Response:
-    """The response. Raises asyncpg.PostgresError, OSError, TimeoutError where the log could not be read."""
-    subscription = client.subscription
-    async with subscription:
-        items = await subscription.next(0.0)
+class Poll(LiveResponse):
+    """One answer, as soon as there is one."""
+
+    transport = "longpoll"
+
+    def __init__(self, service: Service, identity: Identity, wishes: Wishes, wait: float) -> None:
+        """`wait`: seconds."""
+        super().__init__(service, identity, wishes)
+        self._wait = wait
+
+    async def speak(self, client: Client, tell: Tell) -> None:
+        """The answer."""
+        answer = await self._answer(client)
+        await tell({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+        await tell({"type": "http.response.body", "body": answer.body, "more_body": True})
+        # Waits until the peer has taken most of it.
+        await tell({"type": "http.response.body", "body": b""})
+
+    async def _answer(self, client: Client) -> Response:
+        subscription = client.subscription
+        items = await client.within(0.0)
         # Without a place to come from, the place is all that the client needs to begin.
+        resuming = self._wishes.since is not None
         if items is not None and len(items) == 1 and resuming and not subscription.session.waiting:
-            more = await subscription.next(wait)
+            # Whoever asks again at once has been answered just now.
+            subscription.session.delivered(asyncio.get_running_loop().time())
+            more = await client.within(self._wait)
             items = None if more is None else items + more
         while items is not None and subscription.session.waiting:
-            more = await subscription.next(0.0)
+            more = await client.within(0.0)
             if not more:
                 break
             items += more
-        if items is None:
-            return problem_of(client.ending or Ending(1012))
+        if items is None or client.ending is not None:
+            return problem_of(client.ending or Ending.of("too-slow"))
         texts = ",".join(item.whole() for item in items)
         body = f'{{"messages":[{texts}],"cursor":"{subscription.place()}"}}'
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})

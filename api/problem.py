@@ -1,6 +1,18 @@
-"""REST errors as problem documents (RFC 9457): one shape, the same codes as the `error` messages of the sockets."""
+"""REST errors as problem documents (RFC 9457): one shape, the same codes as the `error` messages of the sockets.
 
-from starlette.responses import JSONResponse
+The refusals of our own routes are made here, also where they run inside a host's application, whose other routes keep
+the errors that they have. Nothing that was sent is repeated in one.
+"""
+
+import math
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from .closing import RETRY_AFTER_SECONDS, Ending
 
@@ -14,29 +26,38 @@ class Problem(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(status: int, code: str, detail: str, **members: object) -> Problem:
-    """A problem document. `code` is stable, `detail` is for people."""
+class ProblemRoute(APIRoute):
+    """A route whose parameters, where they are not understood, are refused with a problem document."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI has it."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError as error:
+                faults = (f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+                return problem(400, "parameter-invalid", f"{'; '.join(faults)}."[:500])
+
+        return handle
+
+
+def problem(
+    status: int, code: str, detail: str, *, retry_after: float = RETRY_AFTER_SECONDS, **members: object
+) -> Problem:
+    """A problem document. `code` is stable, `detail` is for people, `retry_after` (seconds) for what may be tried again."""
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    content = {"type": "about:blank", "title": TITLES[status], "status": status, "code": code, "detail": detail}
+        headers["Retry-After"] = str(math.ceil(retry_after))
+    title = HTTPStatus(status).phrase
+    content = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
     return Problem(content | members, status, headers)
 
 
 def problem_of(ending: Ending) -> Problem:
     """The same refusal as on a socket."""
-    return problem(STATUS[ending.code], ending.error or "restart", ending.message or "The server is going away.")
-
-
-TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
+    after = RETRY_AFTER_SECONDS if ending.after_ms is None else ending.after_ms / 1000
+    return problem(STATUS[ending.code], ending.error, ending.message, retry_after=after)

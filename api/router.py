@@ -2,30 +2,35 @@
 
     app.include_router(create_router(prefix="/live", authenticate=who_is_it))
 
-The router's lifespan starts and stops the engine, and FastAPI runs it with the host's. `routes` chooses which groups are
-there; `authenticate` may hand over the host's own identity. Each route is a few lines: what it does is elsewhere.
+The router's lifespan starts and stops the engine, and FastAPI runs it with the host's; where the server is told to stop,
+clients are sent away first. `routes` chooses which groups are there; `authenticate` may hand over the host's own identity.
+Each route is a few lines: what it does is elsewhere.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, WebSocket
 from starlette.responses import JSONResponse, Response
 
-from changefeed.errors import AuthenticationError
 from changefeed.relay import LOST
 from changefeed.settings import Settings
 
 from . import longpoll, tickets, websocket
 from .closing import Ending
 from .identity import Identity
-from .problem import problem, problem_of
+from .problem import ProblemRoute, problem, problem_of
 from .service import Authenticate, RefusedError, Service
+from .shutdown import announced
 from .sse import EventStream
 from .wishes import WishError, Wishes, wishes_of
 
 Group = Literal["websocket", "sse", "longpoll", "tickets", "health"]
+READ_SECONDS = 10.0
+
 GROUPS: tuple[Group, ...] = ("websocket", "sse", "longpoll", "tickets", "health")
 
 
@@ -45,10 +50,10 @@ def create_router(
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
-        async with served:
+        async with served, announced(served):
             yield
 
-    router = APIRouter(prefix=prefix, lifespan=lifespan)
+    router = APIRouter(prefix=prefix, lifespan=lifespan, route_class=ProblemRoute)
     if "websocket" in routes:
         _add_websockets(router, served)
     if "sse" in routes:
@@ -75,11 +80,10 @@ def _add_events(router: APIRouter, service: Service) -> None:
         """The live messages as server-sent events; `Last-Event-ID` or `since` resumes."""
         try:
             identity, wishes = await identified(request, service)
-            since = request.headers.get("last-event-id") or wishes.since
-            wishes = Wishes(None, None, since, wishes.topics, wishes.mode, wishes.min_interval)
-            return EventStream(await service.admit(identity, wishes, "sse"), service)
         except RefusedError as refused:
             return problem_of(refused.ending)
+        since = request.headers.get("last-event-id") or wishes.since
+        return EventStream(service, identity, replace(wishes, since=since))
 
 
 def _add_changes(router: APIRouter, service: Service) -> None:
@@ -90,15 +94,9 @@ def _add_changes(router: APIRouter, service: Service) -> None:
         """What came after `since`, at once or as soon as something does. Without `since`, the place to begin at."""
         try:
             identity, wishes = await identified(request, service)
-            client = await service.admit(identity, wishes, "longpoll")
         except RefusedError as refused:
             return problem_of(refused.ending)
-        try:
-            return await longpoll.answer(client, wait, resuming=wishes.since is not None)
-        except LOST:
-            return problem_of(Ending.of("internal"))
-        finally:
-            service.leave(client)
+        return longpoll.Poll(service, identity, wishes, wait)
 
 
 def _add_tickets(router: APIRouter, service: Service) -> None:
@@ -107,7 +105,8 @@ def _add_tickets(router: APIRouter, service: Service) -> None:
         """A ticket that opens one WebSocket within 30 seconds, for browsers that can send no header."""
         try:
             identity, _ = await identified(request, service)
-            ticket = await tickets.issue(service.feed.pool, identity)
+            async with asyncio.timeout(READ_SECONDS):
+                ticket = await tickets.issue(service.feed.pool, identity)
         except RefusedError as refused:
             return problem_of(refused.ending)
         except LOST:
@@ -124,6 +123,7 @@ def _add_health(router: APIRouter, service: Service) -> None:
     @router.get("/readyz", tags=["health"])
     async def readyz() -> Response:
         """Capture, LISTEN and the relay are confirmed; otherwise 503, with the reasons."""
+        await service.confirm()
         pulse = service.feed.pulse
         if reasons := service.reasons:
             return problem(503, "not-ready", "; ".join(reasons), reasons=reasons)
@@ -134,11 +134,9 @@ async def identified(request: Request, service: Service) -> tuple[Identity, Wish
     """Who asks, and for what. Raises RefusedError."""
     try:
         wishes = wishes_of(request.query_params)
-        identity = await service.identify(request, wishes, tickets_allowed=False)
     except WishError as error:
         raise RefusedError(Ending.of("parameter-invalid", str(error))) from None
-    except AuthenticationError as error:
-        raise RefusedError(Ending.of(error.code, str(error))) from None
+    identity = await service.identify(request, wishes, tickets_allowed=False)
     if identity is None:
         raise RefusedError(Ending.of("token-missing"))
     return identity, wishes

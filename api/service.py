@@ -1,17 +1,18 @@
 """One process's service: the feed, who may come in, and who is here.
 
 A context manager: inside the block the relay runs; leaving it sends everybody away and ends every task. Guarantees: nobody
-is let in beyond the caps, before the feed is live, or with a token from before a kick; whoever is kicked is gone as soon as
-this process has read of it. Knows no transport.
+is let in beyond the caps, before the feed is live, or with a token from before a kick that this process has heard of;
+whoever is kicked is gone as soon as it has read of it. Knows no transport.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from starlette.requests import HTTPConnection
 
@@ -21,30 +22,28 @@ from changefeed.relay import LOST
 from changefeed.settings import Settings
 from changefeed.sql import query
 
-from . import tickets
 from .client import Client
 from .closing import Ending
+from .credentials import Authenticate, Credentials, RefusedError
 from .identity import Identity
-from .origins import Origins
 from .redaction import install
 from .revocations import Revocations
-from .tokens import TokenVerifier
 from .wishes import Wishes
+
+__all__ = ["Authenticate", "RefusedError", "Service"]
 
 logger = logging.getLogger("changefeed.service")
 
-Authenticate = Callable[[HTTPConnection], Awaitable[Identity | None]]
-"""A host's own: who this is, or None to let the token decide. It may raise AuthenticationError."""
-
 READ_SECONDS = 10.0
-
-
-class RefusedError(Exception):
-    """Somebody is not let in; `ending` says why."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.message)
-        self.ending = ending
+RETRY_SECONDS = 1.0
+CONFIRM_SECONDS = 5.0
+"""For how long it is believed that the triggers are as they were: who disables one tells nobody."""
+SPREAD_SECONDS_PER_CLIENT = 0.005
+"""Between two clients that are sent away, so that those who come back do not come at once."""
+AFTER_MS = 1000
+"""Within which a client that was sent away is to come back."""
+PARTING_SECONDS = 2.0
+"""For the last words to everybody."""
 
 
 class Service:
@@ -56,20 +55,24 @@ class Service:
         self.settings = settings
         self.feed = Feed(settings)
         self.revocations = Revocations()
-        self.verifier = TokenVerifier(settings, self.revocations)
-        self.origins = Origins(settings.allowed_origins)
+        self.credentials = Credentials(settings, self.feed, self.revocations, authenticate)
         self.clients: set[Client] = set()
+        self.visitors = 0
+        """Connections, also of those whose names are not yet known."""
         self.draining = False
         """Whether the server is going away."""
-        self._authenticate = authenticate
+        self._by_user: Counter[str] = Counter()
+        self._heeded = -1
+        """The count of kicks up to which they have been read; -1: never."""
+        self._confirmed_at = float("-inf")
+        self._gone = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.feed)
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for chore in (self._heed_kicks(), self._prepare_keys()):
-                stack.callback(tasks.create_task(chore).cancel)
+                stack.push_async_callback(_ended, asyncio.create_task(chore))
             self._stack = stack.pop_all()
         return self
 
@@ -78,84 +81,128 @@ class Service:
     ) -> None:
         self.draining = True
         for client in list(self.clients):
-            client.end(Ending(1012))
+            client.end(Ending.of("restart"))
         await self._stack.aclose()
 
     async def identify(self, connection: HTTPConnection, wishes: Wishes, *, tickets_allowed: bool) -> Identity | None:
-        """Who this is; None where nothing was said. Raises AuthenticationError, RefusedError."""
-        if not self.origins.allows(connection.headers.get("origin"), connection.headers.get("host")):
-            raise RefusedError(Ending.of("origin-forbidden"))
-        if self._authenticate is not None and (known := await self._authenticate(connection)) is not None:
-            self.revocations.check(known)
-            return known
-        token = bearer(connection)
-        if token is None and wishes.token is not None and self.settings.query_token:
-            token = wishes.token
-        if token is not None:
-            return await self.verifier.verify(token)
-        if wishes.ticket is not None and tickets_allowed:
-            pool: Any = self.feed.pool
-            return await tickets.redeem(pool, wishes.ticket)
-        return None
+        """Who this is; None where nothing was said. Raises RefusedError."""
+        return await self.credentials.identify(connection, wishes, tickets_allowed=tickets_allowed)
+
+    def arrive(self) -> None:
+        """One connection more, whoever it is, until it departs. Raises RefusedError."""
+        if self.draining:
+            raise RefusedError(Ending.of("restart"))
+        if self.visitors >= self.settings.max_connections:
+            raise RefusedError(Ending.of("too-many-connections"))
+        self.visitors += 1
+
+    def depart(self) -> None:
+        """One connection less."""
+        self.visitors -= 1
 
     async def admit(self, identity: Identity, wishes: Wishes, transport: str) -> Client:
-        """Let somebody in. He counts as here until `leave`. Raises RefusedError."""
-        settings = self.settings
-        if self.draining:
-            raise RefusedError(Ending(1012))
-        mine = sum(client.identity.user_id == identity.user_id for client in self.clients)
-        if len(self.clients) >= settings.max_connections or mine >= settings.max_user_connections:
+        """Let somebody in who has arrived. He counts as here until `leave`. Raises RefusedError."""
+        user = identity.user_id
+        if self._by_user[user] >= self.settings.max_user_connections:
             raise RefusedError(Ending.of("too-many-connections"))
-        pulse = self.feed.pulse
-        if not await pulse.until(lambda: pulse.live, settings.ready_timeout):
-            raise RefusedError(Ending.of("not-ready"))
+        # From now on, because many may wait here for the feed at the same time.
+        self._by_user[user] += 1
         try:
-            client = Client(self.feed, self.verifier, identity, wishes, transport)
-        except TopicError as error:
-            code = 4403 if error.code == "topic-forbidden" else 4400
-            raise RefusedError(Ending(code, error.code, str(error))) from None
-        self.clients.add(client)
-        try:
-            # Between the check of the token and now he may have been kicked; from now on a kick finds him.
+            await self._readiness()
+            # The token was checked before we waited. From now on a kick finds the client.
             self.revocations.check(identity)
-        except AuthenticationError as error:
-            self.leave(client)
-            raise RefusedError(Ending.of(error.code, str(error))) from None
+            client = Client(self.feed, self.credentials.verifier, identity, wishes, transport)
+        except BaseException as error:
+            self._forget(user)
+            if isinstance(error, AuthenticationError):
+                raise RefusedError.by(error) from None
+            if isinstance(error, TopicError):
+                code = 4403 if error.code == "topic-forbidden" else 4400
+                raise RefusedError(Ending.of(error.code, str(error), code=code)) from None
+            raise
+        self.clients.add(client)
         return client
 
     def leave(self, client: Client) -> None:
-        """He is gone."""
-        self.clients.discard(client)
+        """He is gone. Once for each who was admitted."""
+        self.clients.remove(client)
+        self._forget(client.identity.user_id)
+        if not self.clients:
+            self._gone.set()
 
     async def drain(self) -> None:
-        """Before the server stops: be no longer ready, and ask everybody to come back at a moment of his own."""
+        """Before the server stops: be no longer ready, then send everybody away, each at a moment of his own."""
         self.draining = True
-        most = self.settings.drain_timeout
-        for client in list(self.clients):
-            client.send_away(round(random.uniform(0, most * 1000)))
-        await asyncio.sleep(0)
-        for client in list(self.clients):
-            client.end(Ending(1012))
+        self.feed.pulse.move()
+        await asyncio.sleep(self.settings.drain_delay)
+        clients = list(self.clients)
+        random.shuffle(clients)
+        spread = min(self.settings.drain_timeout, SPREAD_SECONDS_PER_CLIENT * len(clients))
+        started = time.monotonic()
+        for number, client in enumerate(clients):
+            if (early := started + spread * number / len(clients) - time.monotonic()) > 0:
+                await asyncio.sleep(early)
+            client.end(Ending.restart(random.randrange(AFTER_MS)))
+        self._gone.clear()
+        if self.clients:
+            try:
+                async with asyncio.timeout(PARTING_SECONDS):
+                    await self._gone.wait()
+            except TimeoutError:
+                logger.info("%d clients have not taken their leave", len(self.clients))
+
+    @property
+    def ready(self) -> bool:
+        """Whether clients are let in."""
+        return not self.reasons
 
     @property
     def reasons(self) -> list[str]:
         """Why this process is not ready; empty where it is."""
-        return ["the server is going away"] if self.draining else self.feed.pulse.reasons
+        if self.draining:
+            return ["the server is going away"]
+        pulse = self.feed.pulse
+        if not pulse.reasons and self._heeded != pulse.kicks:
+            return ["the kicks are being read"]
+        return pulse.reasons
+
+    async def confirm(self) -> None:
+        """Have the relay look whether the triggers are still in place, unless it has done so a moment ago."""
+        now = time.monotonic()
+        if now - self._confirmed_at < CONFIRM_SECONDS or not self.feed.pulse.connected:
+            return
+        self._confirmed_at = now
+        await self.feed.relay.recheck(self.settings.ready_timeout)
+
+    async def _readiness(self) -> None:
+        """Wait until clients may be let in. Raises RefusedError."""
+        pulse = self.feed.pulse
+        await self.confirm()
+        await pulse.until(lambda: self.draining or self.ready, self.settings.ready_timeout)
+        if self.draining:
+            raise RefusedError(Ending.of("restart"))
+        if not self.ready:
+            raise RefusedError(Ending.of("not-ready"))
+
+    def _forget(self, user: str) -> None:
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
 
     async def _heed_kicks(self) -> None:
         pulse = self.feed.pulse
-        seen = -1
         while True:
-            await pulse.until(lambda seen=seen: pulse.kicks != seen)  # type: ignore[misc]
+            await pulse.until(lambda: pulse.kicks != self._heeded)
             now = pulse.kicks
             try:
                 rows = await self.feed.pool.fetch(query("kicks"), timeout=READ_SECONDS)
             except LOST as error:
                 logger.warning("the kicks could not be read: %s: %s", type(error).__name__, error)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
-            seen = now
             self.revocations.replace({row["user_id"]: row["at"] for row in rows})
+            self._heeded = now
+            pulse.move()
             for client in list(self.clients):
                 try:
                     self.revocations.check(client.identity)
@@ -163,16 +210,12 @@ class Service:
                     client.end(Ending.of("kicked"))
 
     async def _prepare_keys(self) -> None:
-        if not await self.verifier.prepare():
+        if not await self.credentials.verifier.prepare():
             logger.warning("the keys that tokens are checked with cannot be fetched yet")
 
 
-def bearer(connection: HTTPConnection) -> str | None:
-    """The token of an Authorization header, or of the subprotocols `["bearer", token]`."""
-    kind, _, token = connection.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and token.strip():
-        return token.strip()
-    offered: list[str] = connection.scope.get("subprotocols", [])
-    if "bearer" in offered[:-1]:
-        return offered[offered.index("bearer") + 1]
-    return None
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    for failure in await asyncio.gather(task, return_exceptions=True):
+        if isinstance(failure, Exception):
+            logger.error("a task of the service failed", exc_info=failure)

@@ -1,79 +1,52 @@
 """Server-sent events: the same messages, `event:` their type, `id:` the cursor where a message has one.
 
 A browser that reconnects sends the last `id:` as Last-Event-ID, which is all that resuming takes. Errors before the stream
-are problem documents; afterwards an `error` event comes before the end. A peer that takes nothing for `send_timeout` is
-left.
+are problem documents; afterwards an `error` event comes before the end.
 """
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
+from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
-from changefeed.relay import LOST
 from changefeed.session import Item
 
 from .client import Client
 from .closing import Ending
-from .service import Service
-
-logger = logging.getLogger("changefeed.sse")
+from .live import LiveResponse, Tell
 
 QUIET_SECONDS = 15.0
 """Without anything to say, a comment is sent, so that proxies keep the connection, with the newest place."""
 RETRY_MS = 2000
 
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
 
-class EventStream(Response):
-    """An endless response. Enters the client's subscription, and leaves the service when it is over."""
+
+class EventStream(LiveResponse):
+    """An endless response."""
 
     media_type = "text/event-stream"
+    transport = "sse"
 
-    def __init__(self, client: Client, service: Service) -> None:
-        super().__init__(headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self._client = client
-        self._service = service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
-        client, seconds = self._client, self._service.settings.send_timeout
-        leaving = asyncio.create_task(_until_gone(Request(scope, receive), client))
-        try:
-            async with client.subscription:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                async for text in _blocks(client):
-                    async with asyncio.timeout(seconds):
-                        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
-        except (TimeoutError, OSError) as error:
-            logger.debug("a peer of an event stream went: %s", error)
-        finally:
-            self._service.leave(client)
-            leaving.cancel()
-            await asyncio.gather(leaving, return_exceptions=True)
+    async def speak(self, client: Client, tell: Tell) -> None:
+        """The stream, up to its end."""
+        quiet_seconds = min(QUIET_SECONDS, self._service.settings.heartbeat_interval)
+        await tell({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        await tell(_body(f"retry: {RETRY_MS}\n\n"))
+        while (items := await client.next(quiet_seconds)) is not None:
+            await tell(_body("".join(map(block, items))))
+        # A session is closed without a reason where too many answers wait for it; one whose peer has gone hears nothing.
+        ending = client.ending or Ending.of("too-slow")
+        # What EventSource waits for before it comes back by itself.
+        wait = "" if ending.after_ms is None else f"retry: {ending.after_ms}\n\n"
+        last = "".join(block(Item(kind, text)) for kind, text in ending.texts())
+        await tell(_body(wait + last))
+        await tell({"type": "http.response.body", "body": b""})
 
 
-async def _until_gone(request: Request, client: Client) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    client.subscription.close()
-
-
-async def _blocks(client: Client) -> AsyncIterator[str]:
-    yield f"retry: {RETRY_MS}\n\n"
-    try:
-        while (items := await client.next()) is not None:
-            yield "".join(map(block, items))
-        ending = client.ending or Ending(1000)
-    except LOST as error:
-        logger.warning("an event stream ends, because the log could not be read: %s: %s", type(error).__name__, error)
-        ending = Ending.of("internal")
-    if (text := ending.text()) is not None:
-        yield block(Item("error", text))
+def _body(text: str) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": text.encode(), "more_body": True}
 
 
 def block(item: Item) -> str:

@@ -1,7 +1,7 @@
 """The WebSocket: bytes in, bytes out. What is said is `client`'s business, who may come in is `service`'s.
 
-Two tasks a connection: this one receives, always, because that is the only way to hear of a disconnect, and because a
-server that does not read does not see the peer's pongs; the other one writes. A peer that takes nothing for
+Two tasks a connection: this one writes, the other one receives, always, because that is the only way to hear of a
+disconnect, and because a server that does not read does not see the peer's pongs. A peer that takes nothing for
 `send_timeout` is cut off at the transport: a close would wait behind what it does not read.
 """
 
@@ -11,12 +11,13 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from changefeed.errors import AuthenticationError
-from changefeed.relay import LOST
+from changefeed.session import Item
 
-from .client import Client, parsed
+from .client import Client, is_too_large, parsed
 from .closing import Ending
+from .credentials import RefusedError
 from .identity import Identity
-from .service import RefusedError, Service
+from .service import Service
 from .transport import cut_off
 from .wishes import WishError, Wishes, wishes_of
 
@@ -25,8 +26,9 @@ logger = logging.getLogger("changefeed.websocket")
 PROTOCOL = "changefeed.v1"
 BATCH = 100
 """Messages in one frame, at most."""
-CLOSE_SECONDS = 2.0
-"""For the peer's answer to our close."""
+
+GONE = (WebSocketDisconnect, RuntimeError, OSError)
+"""What sending to a peer that went looks like: Starlette says RuntimeError to whoever writes after a close."""
 
 
 async def serve(websocket: WebSocket, service: Service) -> None:
@@ -35,15 +37,32 @@ async def serve(websocket: WebSocket, service: Service) -> None:
     chosen = PROTOCOL if PROTOCOL in offered else "bearer" if "bearer" in offered else None
     await websocket.accept(subprotocol=chosen)
     try:
-        client = await _admitted(websocket, service)
+        service.arrive()
     except RefusedError as refused:
-        await _close(websocket, refused.ending)
-        return
-    except WebSocketDisconnect:
+        await _part(websocket, refused.ending, service.settings.send_timeout)
         return
     try:
+        ending = await _received(websocket, service, batches=chosen == PROTOCOL)
+        if ending is not None:
+            await _part(websocket, ending, service.settings.send_timeout)
+    finally:
+        service.depart()
+
+
+async def _received(websocket: WebSocket, service: Service, *, batches: bool) -> Ending | None:
+    """A client from its introduction to its end. Returns why it ends; None where it went by itself, or was cut off."""
+    try:
+        client = await _admitted(websocket, service)
+    except RefusedError as refused:
+        return refused.ending
+    except WebSocketDisconnect:
+        return None
+    except Exception:
+        logger.exception("a client could not be let in")
+        return Ending.of("internal")
+    try:
         async with client.subscription:
-            await _converse(websocket, client, service, batches=chosen == PROTOCOL)
+            return await _converse(websocket, client, service.settings.send_timeout, batches=batches)
     finally:
         service.leave(client)
 
@@ -52,100 +71,101 @@ async def _admitted(websocket: WebSocket, service: Service) -> Client:
     """Raises RefusedError, WebSocketDisconnect."""
     try:
         wishes = wishes_of(websocket.query_params)
-        identity = await service.identify(websocket, wishes, tickets_allowed=True)
-        if identity is None:
-            identity, wishes = await _introduced(websocket, service, wishes)
     except WishError as error:
         raise RefusedError(Ending.of("parameter-invalid", str(error))) from None
-    except AuthenticationError as error:
-        raise RefusedError(Ending.of(error.code, str(error))) from None
-    except LOST as error:
-        logger.warning("a ticket could not be read: %s: %s", type(error).__name__, error)
-        raise RefusedError(Ending.of("internal")) from None
+    identity = await service.identify(websocket, wishes, tickets_allowed=True)
+    if identity is None:
+        identity, wishes = await _introduced(websocket, service, wishes)
     return await service.admit(identity, wishes, "websocket")
 
 
 async def _introduced(websocket: WebSocket, service: Service, wishes: Wishes) -> tuple[Identity, Wishes]:
-    """Who it is, from its first message. Raises RefusedError, AuthenticationError, WebSocketDisconnect."""
+    """Who it is, from its first message. Raises RefusedError, WebSocketDisconnect."""
+    settings = service.settings
     try:
-        async with asyncio.timeout(service.settings.auth_timeout):
-            text = await websocket.receive_text()
+        async with asyncio.timeout(settings.auth_timeout):
+            received = await websocket.receive()
     except TimeoutError:
         raise RefusedError(Ending.of("authentication-timeout")) from None
-    except KeyError:  # a binary frame
-        raise RefusedError(Ending.of("token-missing")) from None
-    if len(text) > service.settings.max_message_bytes:
+    if received["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
+    text = received.get("text")
+    if text is not None and is_too_large(text, settings.max_message_bytes):
         raise RefusedError(Ending.of("message-too-large"))
     try:
-        message = parsed(text)
+        message = None if text is None else parsed(text)
     except ValueError:
-        raise RefusedError(Ending.of("token-missing")) from None
-    if message.type != "auth":
+        message = None
+    if message is None or message.type != "auth":
         raise RefusedError(Ending.of("token-missing"))
-    identity = await service.verifier.verify(message.token)
+    try:
+        identity = await service.credentials.verifier.verify(message.token)
+    except AuthenticationError as error:
+        raise RefusedError.by(error) from None
     since = wishes.since if message.since is None else message.since
     return identity, Wishes(None, None, since, wishes.topics, wishes.mode, wishes.min_interval)
 
 
-async def _converse(websocket: WebSocket, client: Client, service: Service, *, batches: bool) -> None:
-    async with asyncio.timeout(None) as patience:
-        writer = asyncio.create_task(_write(websocket, client, service, patience, batches=batches))
-        try:
-            while True:
-                message = await websocket.receive()
-                if message["type"] == "websocket.disconnect":
-                    break
-                if (text := message.get("text")) is None:
-                    client.refuse("message-invalid", "Binary frames are not understood: send text.")
-                else:
-                    await client.hear(text)
-        except TimeoutError:
-            cut_off(websocket)
-        finally:
-            client.subscription.close()
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-
-
-async def _write(
-    websocket: WebSocket, client: Client, service: Service, patience: asyncio.Timeout, *, batches: bool
-) -> None:
-    """Everything that the client is to get, and the end. Afterwards the peer has CLOSE_SECONDS to go."""
-    seconds = service.settings.send_timeout
+async def _converse(websocket: WebSocket, client: Client, seconds: float, *, batches: bool) -> Ending | None:
+    """Everything that the client is to get. Returns why it ends; None where there is nobody left to tell."""
+    listening = asyncio.create_task(_listen(websocket, client))
     try:
         while (items := await client.next()) is not None:
-            async with asyncio.timeout(seconds) as limit:
-                if batches and len(items) > 1:
-                    for first in range(0, len(items), BATCH):
-                        limit.reschedule(asyncio.get_running_loop().time() + seconds)
-                        texts = ",".join(item.whole() for item in items[first : first + BATCH])
-                        await websocket.send_text(f"[{texts}]")
-                else:
-                    for item in items:
-                        await websocket.send_text(item.whole())
-        async with asyncio.timeout(seconds):
-            await _close(websocket, client.ending or Ending(1000))
+            await _send(websocket, items, seconds, batches=batches)
     except TimeoutError:
         client.end(Ending.of("too-slow"))
-        cut_off(websocket)
-    except (WebSocketDisconnect, RuntimeError, OSError) as error:
-        # The peer went while we were writing. Starlette says RuntimeError to whoever writes after a close.
+        cut_off(websocket.scope)
+        return None
+    except GONE as error:
         logger.debug("a peer went: %s", error)
-    except LOST as error:
-        logger.warning("a session ends, because the log could not be read: %s: %s", type(error).__name__, error)
-        await _close(websocket, Ending.of("internal"))
-    except Exception:
-        logger.exception("a session failed")
-        await _close(websocket, Ending.of("internal"))
+        return None
     finally:
-        patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
+        client.subscription.close()
+        went = listening.done()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    # A session is closed without a reason where too many answers wait for it.
+    return client.ending or (None if went else Ending.of("too-slow"))
 
 
-async def _close(websocket: WebSocket, ending: Ending) -> None:
-    text = ending.text()
+async def _listen(websocket: WebSocket, client: Client) -> None:
+    """Everything that the client says, until it goes."""
     try:
-        if text is not None:
-            await websocket.send_text(text)
-        await websocket.close(ending.code, ending.error)
-    except (WebSocketDisconnect, RuntimeError, OSError) as error:
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            if (text := message.get("text")) is None:
+                client.refuse("message-invalid", "Binary frames are not understood: send text.")
+            else:
+                await client.hear(text)
+    except Exception:
+        logger.exception("a client could not be heard")
+        client.end(Ending.of("internal"))
+    finally:
+        client.subscription.close()
+
+
+async def _send(websocket: WebSocket, items: list[Item], seconds: float, *, batches: bool) -> None:
+    """Raises TimeoutError where the peer takes nothing for so long, and GONE."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(seconds) as limit:
+        if batches and len(items) > 1:
+            for first in range(0, len(items), BATCH):
+                texts = ",".join(item.whole() for item in items[first : first + BATCH])
+                await websocket.send_text(f"[{texts}]")
+                limit.reschedule(loop.time() + seconds)
+        else:
+            for item in items:
+                await websocket.send_text(item.whole())
+                limit.reschedule(loop.time() + seconds)
+
+
+async def _part(websocket: WebSocket, ending: Ending, seconds: float) -> None:
+    """Say why, and close. What the peer does not take is dropped."""
+    try:
+        async with asyncio.timeout(seconds):
+            for _, text in ending.texts():
+                await websocket.send_text(text)
+            await websocket.close(ending.code, ending.error)
+    except TimeoutError:
+        cut_off(websocket.scope)
+    except GONE as error:
         logger.debug("a peer went before it was told why: %s", error)

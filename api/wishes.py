@@ -32,27 +32,27 @@ class Wishes:
 
 
 def wishes_of(parameters: Mapping[str, str]) -> Wishes:
-    """From the query of an address. Raises WishError."""
+    """From the query of an address; an empty value says nothing. Raises WishError."""
     return Wishes(
         token=parameters.get("token") or None,
         ticket=parameters.get("ticket") or None,
-        since=_since(parameters.get("since")),
-        topics=_topics(parameters.get("topics")),
-        mode=_mode(parameters.get("mode")),
-        min_interval=_interval(parameters.get("min_interval")),
+        since=_since(parameters.get("since") or None),
+        topics=_topics(parameters.get("topics") or None),
+        mode=_mode(parameters.get("mode") or None),
+        min_interval=_interval(parameters.get("min_interval") or None),
     )
 
 
 def _since(text: str | None) -> str | None:
     if text is not None and len(text) > MAX_SINCE:
         raise WishError("since: this is no cursor. Send back one that came with a message, unchanged.")
-    return text or None
+    return text
 
 
 def _topics(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    topics = tuple(topic for topic in text.split(",") if topic)
+    topics = tuple(topic.strip() for topic in text.split(",") if topic.strip())
     if len(topics) > MAX_TOPICS:
         raise WishError(f"topics: at most {MAX_TOPICS} of them.")
     return topics

@@ -77,6 +77,11 @@ class Relay:
                 return False
         return True
 
+    async def recheck(self, timeout: float) -> None:
+        """Have the next look also read what is watched: whoever disables a trigger tells nobody. Waits as `look_anew`."""
+        self._watch_changes = None
+        await self.look_anew(timeout)
+
     async def run(self) -> None:
         """Until cancelled."""
         delays = Backoff(first=0.1, largest=5.0)

@@ -127,6 +127,10 @@ class Session:
             return 0.0
         return max(0.0, self._sent_at + self.min_interval - now)
 
+    def delivered(self, now: float) -> None:
+        """Something was delivered, or might as well have been: min_interval counts from here."""
+        self._sent_at = now
+
     def take(self, now: float) -> list[Item]:
         """Everything that waits, in order. Whoever takes it must send it."""
         if self._buffer.held:

@@ -156,8 +156,10 @@ class Settings(BaseSettings):
     """Messages not understood before the connection is closed."""
     compression: bool = False
     """Whether WebSocket frames are compressed: about 50 KiB more for each connection."""
+    drain_delay: float = Field(default=0.0, ge=0)
+    """After the order to stop, before anybody is sent away: for a load balancer to see that /readyz has turned."""
     drain_timeout: float = Field(default=10.0, ge=0)
-    """Over which clients are sent away when the server stops."""
+    """Over which clients are sent away when the server stops, where they are many."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -161,7 +161,8 @@ class Subscription:
         session, hub = self.session, self._hub
         assert hub.cursor is not None
         if change.topics is not None:
-            session.topics = change.topics
+            # Whoever asked may have lost the role meanwhile.
+            session.topics = change.topics if session.admin else change.topics - frozenset(ADMIN)
         if change.mode is not None:
             session.mode = change.mode
         if change.min_interval is not None:
