@@ -6,20 +6,22 @@ A value that cannot work is refused here, before anything has started.
 
 import json
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .sources import DEFAULT_SOURCES, ConnectorTables, ExecutionSource, TaskSource, TypedSource
+
+__all__ = ["DEFAULT_SOURCES", "ConnectorTables", "ExecutionSource", "Settings", "TaskSource", "TypedSource"]
 
 
 def _names(value: Any) -> Any:
@@ -32,37 +34,6 @@ def _names(value: Any) -> Any:
 
 
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_names)]
-
-
-class ExecutionSource(BaseModel):
-    """How a table of executions becomes `execution-*` events: which column is which, which status means what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["execution"] = "execution"
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Field of the event → column of the table, where they differ. `execution_id` is `id` unless said otherwise."""
-    running: frozenset[str] = frozenset({"running"})
-    completed: frozenset[str] = frozenset({"completed"})
-    failed: frozenset[str] = frozenset({"failed"})
-
-
-class TaskSource(BaseModel):
-    """How a table of agent tasks becomes `agent-task-update` events."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["agent-task"] = "agent-task"
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Field of the event → column of the table, where they differ. `task_id` is `id` unless said otherwise."""
-
-
-TypedSource = Annotated[ExecutionSource | TaskSource, Field(discriminator="kind")]
-
-DEFAULT_SOURCES: dict[str, TypedSource] = {
-    "public.workflow_execution": ExecutionSource(),
-    "public.agent_task": TaskSource(),
-}
 
 
 class Settings(BaseSettings):
@@ -80,6 +51,8 @@ class Settings(BaseSettings):
     """The database, as a role that owns the schema `changefeed`; never through a transaction pooler."""
     sources: dict[str, TypedSource] = DEFAULT_SOURCES
     """Tables (`schema.table`) whose changes become typed events. Every other watched table has `rows:` events."""
+    connectors: ConnectorTables | None = ConnectorTables()
+    """The tables that `connector-stats` is made from. `null`: there are none."""
 
     relay: bool = True
     """Whether this process may be elected to lead. With `false` it follows whoever leads."""
@@ -104,6 +77,17 @@ class Settings(BaseSettings):
     """The newest part of the log that is kept in memory, for clients that come back."""
     max_replay: int = Field(default=10_000, ge=0)
     """Missed events beyond which a client is told to refetch instead."""
+
+    statistics_interval: float = Field(default=1.0, gt=0, le=3600)
+    """Between two messages of one statistic to one session, at least."""
+    statistics_check_interval: float = Field(default=300.0, gt=0)
+    """Between two comparisons of running numbers with what the tables say."""
+    system_metrics_interval: float = Field(default=5.0, gt=0, le=3600)
+    """Between two readings of the host's and the database's own figures, while an admin looks."""
+    cost_days: int = Field(default=30, ge=1, le=3660)
+    """Days that `cost-analytics` goes back, today included, in UTC."""
+    host_pool_size: int = Field(default=4, ge=1)
+    """Connections that read the host's own tables, for REST answers and statistics: so many at a time."""
 
     jwt_secret: SecretStr | None = None
     """The HS256 secret, 32 bytes or more. To let anybody in, set one of this and the next two."""
