@@ -6,6 +6,7 @@ sentence with what to do about it, on standard error, with exit code 1; a traceb
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -14,6 +15,8 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import asyncpg
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
 from . import watch as watching
 from .commands import Status, issued_token, live_events, migrated, relaying, served
@@ -36,32 +39,78 @@ CONNECT_SECONDS = 10.0
 def command(function: Callable[P, None]) -> Callable[P, None]:
     """A command of the program, whose failures are said in a sentence."""
 
-    @app.command(name=function.__name__.rstrip("_"))
+    @app.command(name=function.__name__)
     @wraps(function)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
         try:
             function(*arguments, **options)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except (ChangefeedError, ValidationError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        except BrokenPipeError:
+            # Whoever read us has had enough (`| head`). Python would complain once more when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+        except FAILURES as error:
             typer.echo(f"changefeed: {explained(error)}", err=True)
             raise typer.Exit(1) from None
 
     return run
 
 
+FAILURES = (
+    ChangefeedError,
+    ValidationError,
+    SettingsError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+
+
 def explained(error: Exception) -> str:
-    """What went wrong, and what to do."""
+    """What went wrong, and what to do, in one line."""
+    return " ".join(_sentence(error).split())
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        faults = (f"CHANGEFEED_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
-        return "; ".join(faults)
-    if isinstance(error, asyncpg.UndefinedFunctionError | asyncpg.UndefinedTableError | asyncpg.InvalidSchemaNameError):
-        if "changefeed" in str(error):
-            return f"{error}. Is it installed? Run: changefeed migrate"
-        return str(error)
+        return "; ".join(f"{_variable(fault['loc'])}{_complaint(fault)}" for fault in error.errors(include_input=False))
+    if isinstance(error, SettingsError):
+        return f"{error}. It must be JSON"
     if isinstance(error, asyncpg.PostgresError):
-        return f"{error}. {error.hint}" if error.hint else str(error)
+        text = getattr(error, "message", None) or str(error)
+        if isinstance(error, NOT_INSTALLED) and "changefeed" in text:
+            return f"{text}. Is it installed? Run: changefeed migrate"
+        return f"{text}. {error.hint}" if getattr(error, "hint", None) else text
+    if isinstance(error, TimeoutError):
+        return "the database does not answer in time. Is DATABASE_URL right?"
+    if isinstance(error, OSError):
+        return f"the database cannot be reached ({error}). Is it running, and is DATABASE_URL right?"
+    if isinstance(error, asyncpg.InterfaceError):
+        return f"{error}. Is DATABASE_URL right? It is postgresql://user:password@host:port/database"
     return str(error) or type(error).__name__
+
+
+NOT_INSTALLED = (
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+)
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The environment's name for a setting; nothing where several are meant, which the complaint names itself."""
+    if not place:
+        return ""
+    name = str(place[0])
+    return f"{name if name.isupper() else 'CHANGEFEED_' + name.upper()}: "
+
+
+def _complaint(fault: ErrorDetails) -> str:
+    return fault["msg"].removeprefix("Value error, ")
 
 
 @command

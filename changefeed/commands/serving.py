@@ -1,18 +1,29 @@
 """`changefeed relay` and `changefeed serve`: processes that run until they are told to stop."""
 
 import asyncio
+import importlib
 import importlib.util
 import signal
+import socket
 from collections.abc import Callable
 
 import uvicorn
 
+from ..errors import ConfigurationError
 from ..feed import Feed
 from ..settings import Settings
 
+UNWILLING_SECONDS = 10
+"""After everybody was sent away, for connections that do not end."""
+
 
 async def relaying(settings: Settings, say: Callable[[str], None]) -> None:
-    """A relay alone, until SIGINT or SIGTERM. `say` hears of every change of its state."""
+    """A relay alone, until SIGINT or SIGTERM. `say` hears of every change of its state.
+
+    Without a database it waits for one. Raises ConfigurationError where none is configured.
+    """
+    # It shares its environment with the API, where `relay` may be off.
+    settings = settings.model_copy(update={"relay": True})
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -44,17 +55,39 @@ async def _tell(feed: Feed, say: Callable[[str], None]) -> None:
 
 
 def served(settings: Settings, host: str | None, port: int | None, workers: int) -> None:
-    """The API under uvicorn, with what the service wants of it: see `docs/deployment.md`."""
+    """The API under uvicorn, with what the service wants of it: see `docs/deployment.md`.
+
+    Raises ConfigurationError where it could not work, before any process was started.
+    """
     package = "changefeed_api" if importlib.util.find_spec("changefeed_api") else "api"
+    address = (host or settings.host, settings.port if port is None else port)
+    # A worker that fails would be started again and again; its complaint is heard here, once.
+    importlib.import_module(f"{package}.app")
+    _refuse_taken(*address)
     uvicorn.run(
         f"{package}.app:app",
-        host=host or settings.host,
-        port=settings.port if port is None else port,
+        host=address[0],
+        port=address[1],
         workers=workers,
         ws_per_message_deflate=settings.compression,
+        # Above our own limit, so that whoever exceeds that one is told.
         ws_max_size=max(settings.max_message_bytes * 2, 1 << 16),
         ws_ping_interval=settings.ping_interval,
         ws_ping_timeout=settings.ping_interval,
-        timeout_graceful_shutdown=int(settings.drain_timeout) + 5,
+        timeout_graceful_shutdown=UNWILLING_SECONDS,
         lifespan="on",
     )
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Uvicorn would say so itself, after the service has started. Raises ConfigurationError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, number, _, address in found:
+            with socket.socket(family, kind, number) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Nobody can listen on {host}, port {port} ({error.strerror or error}). Choose others with --host and --port."
+        ) from error
