@@ -23,6 +23,10 @@ LOCK_CLASS = 1667785319
 """Our advisory locks are (this, object): chosen at random once, and baked into the trigger functions."""
 ASLEEP, LEADER, FOLLOWER = 1, 2, 3
 OLDEST_SERVER = 14
+LOCK_MILLISECONDS = 200
+"""For which a statement waits for somebody's lock: while it does, nobody looks at the log."""
+
+_POOLER = "where LISTEN and session locks belong to nobody. Set CHANGEFEED_DSN to the server's own address."
 
 
 class Listener:
@@ -140,36 +144,45 @@ class Listener:
             await asyncio.wait_for(self._sonar.wait(), self._timeout)
         except TimeoutError:
             raise PoolerError(
-                "LISTEN was accepted, but a notification of our own was not heard. The connection goes through a"
-                " pooler: set CHANGEFEED_DSN to the server's own address."
+                f"LISTEN was accepted, but no notification of our own is heard: a pooler, {_POOLER}"
             ) from None
 
 
 async def connect(dsn: str, timeout: float, name: str) -> asyncpg.Connection[Any]:
     """A connection set up for the relay: no idle timeout, dead peers noticed by the server, commits that wait for no flush.
 
+    `timeout`: seconds, for connecting and for each statement that names none. Raises PoolerError and NotInstalledError
+    where the server does not know these settings, asyncpg.PostgresError, OSError, TimeoutError.
+
     `enable_seqscan = off` and generic plans: the log's leaves grow and are emptied faster than statistics follow, a plan
     made for an empty leaf must not be used on a full one, and planning over nine leaves costs more than running.
     """
-    return await asyncpg.connect(
-        dsn,
-        timeout=timeout,
-        server_settings={
-            "application_name": name,
-            "idle_session_timeout": "0",
-            "idle_in_transaction_session_timeout": "0",
-            "statement_timeout": "0",
-            "lock_timeout": "0",
-            "tcp_keepalives_idle": "10",
-            "tcp_keepalives_interval": "5",
-            "tcp_keepalives_count": "3",
-            "synchronous_commit": "off",
-            "enable_seqscan": "off",
-            "plan_cache_mode": "force_generic_plan",
-            "default_transaction_isolation": "read committed",
-            "jit": "off",
-        },
-    )
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=timeout,
+            command_timeout=timeout,
+            server_settings={
+                "application_name": name,
+                "idle_session_timeout": "0",
+                "idle_in_transaction_session_timeout": "0",
+                "statement_timeout": "0",
+                "lock_timeout": str(LOCK_MILLISECONDS),
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+                "synchronous_commit": "off",
+                "enable_seqscan": "off",
+                "plan_cache_mode": "force_generic_plan",
+                "default_transaction_isolation": "read committed",
+                "jit": "off",
+            },
+        )
+    except asyncpg.ProtocolViolationError as error:
+        # PgBouncer refuses every parameter that it does not track.
+        raise PoolerError(f"{error}. That is how a pooler answers, {_POOLER}") from None
+    except asyncpg.UndefinedObjectError as error:
+        raise NotInstalledError(f"changefeed needs PostgreSQL {OLDEST_SERVER} or later ({error}).") from None
 
 
 async def _refuse_what_cannot_listen(connection: asyncpg.Connection[Any]) -> None:
@@ -178,9 +191,6 @@ async def _refuse_what_cannot_listen(connection: asyncpg.Connection[Any]) -> Non
         raise NotInstalledError(f"changefeed needs PostgreSQL {OLDEST_SERVER} or later, this is {version.major}.")
     # A pooler hands out a key of its own, which is not the backend's pid.
     if await connection.fetchval("select pg_backend_pid()") != connection.get_server_pid():
-        raise PoolerError(
-            "The connection goes through a pooler, where LISTEN and session locks belong to nobody."
-            " Set CHANGEFEED_DSN to the server's own address."
-        )
+        raise PoolerError(f"The connection goes through a pooler, {_POOLER}")
     if await connection.fetchval("select pg_is_in_recovery()"):
         raise PoolerError("This is a standby, where nobody can LISTEN. Set CHANGEFEED_DSN to the primary's address.")
