@@ -14,6 +14,8 @@ ROTATIONS_PER_SLOT = 4
 SLOTS_PER_RETENTION = 5
 LONGEST_PAUSE = 300.0
 """Seconds between two chores, at most."""
+RETRY_PAUSE = 30.0
+"""Seconds after which chores that failed are tried again, at most: while they wait for a lock, nobody looks at the log."""
 FOLLOWED_SECONDS = 1.0
 """For how long it is believed that nobody follows, or that somebody does."""
 
@@ -35,29 +37,37 @@ class Chores:
         self.due = clock()
         self.emptied = 0
         """Leaves emptied in this term."""
-        self.doorbell = True
-        """Whether writers may ring."""
+        self.doorbell = False
+        """Whether writers are known to ring, so that the relay may sleep."""
 
     async def take_over(self) -> bool:
-        """Become the leader and tell the database how we want things. Returns False where another one leads."""
+        """Become the leader. Returns False where another one leads."""
+        return await self._listener.try_lead()
+
+    async def settle(self) -> None:
+        """Tell the database how we want things, and let capture go on. Raises asyncpg.PostgresError.
+
+        For example where somebody's open transaction holds a lock; `run` tries again, and the log is read meanwhile.
+        """
         listener, settings = self._listener, self._settings
-        if not await listener.try_lead():
-            return False
-        self.doorbell = (
+        doorbell: bool = (
             settings.doorbell
             if settings.doorbell is not None
             # NOTIFY makes PREPARE TRANSACTION fail, so where that may be used nobody rings.
             else await listener.value("select current_setting('max_prepared_transactions')::int = 0")
         )
-        await self._configure(settings.retention, settings.max_absence, self.doorbell)
-        await self._extend()
-        return True
+        await self._configure(settings.retention, settings.max_absence, doorbell)
+        self.doorbell = doorbell
+        # Where capture had stopped changes are missing, and what cursors of before promise is no longer true. In one
+        # statement, because the answer is given once: were the epoch not to begin, nobody would ever know.
+        await listener.value("select case when changefeed.extend() then changefeed.begin_epoch(true) end")
 
     async def run(self) -> None:
-        """What is due: rotation, and the lease."""
-        self.due = self._clock() + self._pause
+        """What is due: the lease, and rotation. Raises asyncpg.PostgresError, and is due again sooner then."""
+        self.due = self._clock() + min(self._pause, RETRY_PAUSE)
+        await self.settle()
         self.emptied += await self._listener.value("select changefeed.rotate()")
-        await self._extend()
+        self.due = self._clock() + self._pause
 
     async def wake_followers(self) -> None:
         """There is something to read. Asks only now and then whether anybody follows."""
@@ -77,8 +87,3 @@ class Chores:
             max_absence,
             doorbell,
         )
-
-    async def _extend(self) -> None:
-        if await self._listener.value("select changefeed.extend()"):
-            # Capture had stopped, so changes are missing: what cursors of before promise is no longer true.
-            await self._listener.value("select changefeed.begin_epoch(true)")

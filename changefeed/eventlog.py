@@ -6,7 +6,7 @@ on READ COMMITTED and on each being one statement. Decides nothing about epochs,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,14 @@ from .cursor import Snapshot
 from .errors import NotInstalledError
 from .event import Event, Op, Owner
 from .sql import query
+
+MISSING = (
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+"""What the server says where there is no log, or an older one."""
 
 _NOTHING = (1 << 63) - 1
 """An xid that is never reached: with it a poll reads no rows."""
@@ -62,14 +70,8 @@ async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limi
     """
     try:
         rows = await connection.fetch(query("poll"), *_place(after), limit + 1, timeout=timeout)
-    except (
-        asyncpg.UndefinedTableError,
-        asyncpg.InvalidSchemaNameError,
-        asyncpg.UndefinedColumnError,
-    ) as error:
-        raise NotInstalledError(
-            f"The database has no changefeed schema that this release knows ({error}). Run: changefeed migrate"
-        ) from error
+    except MISSING as error:
+        raise not_installed(error) from error
     if not rows:
         raise NotInstalledError("changefeed.state is empty. Run: changefeed migrate")
     first = rows[0]
@@ -93,7 +95,7 @@ async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limi
 
 async def window(
     connection: asyncpg.Connection[Any], after: Snapshot, page_rows: int, timeout: float
-) -> AsyncIterator[tuple[Sequence[Event], Snapshot, Snapshot | None]]:
+) -> AsyncGenerator[tuple[Sequence[Event], Snapshot, Snapshot | None], None]:
     """Everything that `after` could not see, by seq, in pages: the events, the snapshot that comes next, and the floor.
 
     One snapshot holds for all pages, and for so long the transaction stays open: consume it without dawdling. No page at
@@ -134,6 +136,13 @@ async def missed(
 async def handovers(connection: asyncpg.Connection[Any], limit: int) -> list[Event]:
     """The newest owner changes that are in the log, oldest first."""
     return [_event(row) for row in reversed(await connection.fetch(query("handovers"), limit))]
+
+
+def not_installed(error: Exception) -> NotInstalledError:
+    """What one of `MISSING` means."""
+    return NotInstalledError(
+        f"The database has no changefeed schema that this release knows ({error}). Run: changefeed migrate"
+    )
 
 
 def _place(after: Snapshot | None) -> tuple[int, list[int]]:

@@ -34,6 +34,10 @@ class Pulse:
         """The database's count of kicks; -1 before the first look."""
         self.looked_at = float("-inf")
         self.looks = 0
+        self.begun = 0
+        """Looks at the log that have begun, by number; `looks` counts those that came to an end."""
+        self.ended = 0
+        """The number of the last one that came to an end: whoever waits for a newer one has seen what there was."""
         self.found = 0
         """Events read from the log."""
         self.windows = 0
@@ -88,12 +92,17 @@ class Pulse:
         self.problem = problem
         self.move()
 
+    def looking(self) -> None:
+        """It begins to read the log."""
+        self.begun += 1
+        self.resting = False
+
     def looked(self, found: int, now: float) -> None:
         """It has read the log."""
         self.looks += 1
+        self.ended = self.begun
         self.found += found
         self.looked_at = now
-        self.resting = False
         self.move()
 
     def rest(self, *, asleep: bool, heard: int) -> None:

@@ -8,7 +8,8 @@ off from, never swallowed, never fatal. Assumes that nobody else writes to the h
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 import asyncpg
 
@@ -18,10 +19,11 @@ from .chores import Chores
 from .cursor import Cursor, Snapshot
 from .doorbell import Doorbell
 from .errors import ChangefeedError
-from .event import Batch
+from .event import Batch, Event
 from .handover import REMEMBERED
 from .hub import Hub
 from .listener import Listener
+from .messages import ResyncReason
 from .pulse import Pulse
 from .settings import Settings
 from .sql import query
@@ -56,7 +58,12 @@ class Relay:
         self._hub = hub
         self._clock = clock
         self._bell = Doorbell()
-        self._watch_changes: int | None = None
+        self._said: str | None = None
+        self._sent: list[tuple[Snapshot, int]] = []
+        """Of windows that were interrupted, the end and the seq up to which they have been published."""
+        self._watch_changes = -1
+        self._recheck = True
+        """Whether to read what is watched even if nothing says that it has changed."""
         self._prepared_at = float("-inf")
         self.pulse = Pulse()
         """What the relay is doing, and how much it has done."""
@@ -68,18 +75,14 @@ class Relay:
     async def look_anew(self, timeout: float) -> bool:
         """Waits until a look that began after this call has ended, at most `timeout` seconds. Returns whether it has."""
         pulse = self.pulse
-        # One that is under way may have begun before.
-        target = pulse.looks + (1 if pulse.resting else 2)
-        while pulse.looks < target:
-            self.look()
-            seen = pulse.looks
-            if not await pulse.until(lambda seen=seen: pulse.looks > seen, timeout):  # type: ignore[misc]
-                return False
-        return True
+        # One that is under way has begun before, and may have missed what the caller knows of.
+        begun = pulse.begun
+        self.look()
+        return await pulse.until(lambda: pulse.ended > begun, timeout)
 
     async def recheck(self, timeout: float) -> None:
         """Have the next look also read what is watched: whoever disables a trigger tells nobody. Waits as `look_anew`."""
-        self._watch_changes = None
+        self._recheck = True
         await self.look_anew(timeout)
 
     async def run(self) -> None:
@@ -91,6 +94,8 @@ class Relay:
                     chores = await self._begin(listener)
                     delays.reset()
                     await self._lead(listener, chores or await self._follow(listener))
+            except eventlog.MISSING as error:
+                self._down(eventlog.not_installed(error))
             except (ChangefeedError, *LOST) as error:
                 self._down(error)
             except Exception as error:
@@ -104,15 +109,15 @@ class Relay:
     def _down(self, error: Exception) -> None:
         problem = str(error) if isinstance(error, ChangefeedError) else f"{type(error).__name__}: {error}"
         # Said once, not with each attempt.
-        if self.pulse.connected or self.pulse.connections == 0:
+        if self.pulse.connected or problem != self._said:
             logger.warning("the relay is not connected to Postgres: %s", problem)
+            self._said = problem
         self.pulse.down(problem, error)
 
     async def _begin(self, listener: Listener) -> Chores | None:
         """Find our place: where we were, if the log is still that one. Returns the leader's chores, if we lead."""
-        chores: Chores | None = Chores(listener, self._settings, self._clock) if self._settings.relay else None
-        if chores is None or not await chores.take_over():
-            chores = None
+        chores = await self._try_to_lead(listener)
+        if chores is None:
             await listener.follow()
         cursor = await self._present(listener)
         hub = self._hub
@@ -121,13 +126,31 @@ class Relay:
             if hub.cursor is None:
                 hub.begin(cursor)
             else:
-                hub.restart(cursor, "epoch")
+                self._restart(cursor, "epoch")
             for event in handovers:
                 hub.handovers.note(event, cursor.snapshot)
-        self._watch_changes = None
+        self._recheck = True
         await self._look(listener)
         self.pulse.up(leading=chores is not None)
         return chores
+
+    async def _try_to_lead(self, listener: Listener) -> Chores | None:
+        """Returns the leader's chores, if this one leads from now on."""
+        if not self._settings.relay:
+            return None
+        chores = Chores(listener, self._settings, self._clock)
+        if not await chores.take_over():
+            return None
+        # Before the place is looked for: it may have to begin an epoch.
+        await self._do(chores.settle)
+        return chores
+
+    async def _do(self, chore: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await chore()
+        except asyncpg.PostgresError as error:
+            # To deliver late would be worse than to empty a leaf late. A lost connection is noticed by the next look.
+            logger.warning("the leader's chores failed, and are tried again: %s: %s", type(error).__name__, error)
 
     async def _present(self, listener: Listener) -> Cursor:
         """The log's epoch and what can be seen now. Begins an epoch where there is none."""
@@ -141,16 +164,16 @@ class Relay:
 
     async def _lead(self, listener: Listener, chores: Chores) -> None:
         """The leader's life: the vigil's steps, one after the other, and the chores between them."""
-        vigil = Vigil(
-            doorbell=chores.doorbell,
-            poll_interval=self._settings.poll_interval,
-            safety_interval=self._settings.safety_interval,
-        )
+        doorbell = chores.doorbell
+        vigil = self._vigil(doorbell)
         step = Step.LOOK
         while True:
             if step is Step.LOOK:
                 if self._clock() >= chores.due:
-                    await chores.run()
+                    await self._do(chores.run)
+                    if chores.doorbell and not doorbell:
+                        # The database could not be told when the term began; this one has never slept.
+                        doorbell, vigil = True, self._vigil(True)
                 found = await self._look(listener)
                 if found:
                     await chores.wake_followers()
@@ -165,6 +188,12 @@ class Relay:
                 await self._bell.wait(vigil.delay)
                 step = Step.LOOK
 
+    def _vigil(self, doorbell: bool) -> Vigil:
+        settings = self._settings
+        # The safety poll is the heartbeat as well: one that is slower than that would be taken for frozen.
+        safety_interval = min(settings.safety_interval, settings.heartbeat_timeout / 2)
+        return Vigil(doorbell=doorbell, poll_interval=settings.poll_interval, safety_interval=safety_interval)
+
     async def _follow(self, listener: Listener) -> Chores:
         """A follower's life, until the leader is gone and this one leads."""
         checked = self._clock()
@@ -172,8 +201,7 @@ class Relay:
             await self._look(listener)
             if self._settings.relay and self._clock() - checked >= FOLLOWER_CHECK:
                 checked = self._clock()
-                chores = Chores(listener, self._settings, self._clock)
-                if await chores.take_over():
+                if (chores := await self._try_to_lead(listener)) is not None:
                     self.pulse.up(leading=True)
                     return chores
                 pid = await listener.end_frozen_leader(self._settings.heartbeat_timeout)
@@ -186,36 +214,59 @@ class Relay:
         """Read the log and publish what is there. Returns how many events that were."""
         # Before the look, not after: what rings during it must be looked at again.
         self._bell.clear()
+        self.pulse.looking()
         place = self._hub.cursor
         assert place is not None
         page = await eventlog.poll(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
         await self._heed(listener, page)
         found = len(page.events)
         if page.floor is not None and not place.snapshot.covers(page.floor):
-            self._hub.restart(Cursor(place.epoch, page.snapshot), "retention")
+            self._restart(Cursor(place.epoch, page.snapshot), "retention")
         elif page.more:
             found = await self._read_window(listener, place)
         else:
-            self._hub.publish(Batch(page.events, Cursor(place.epoch, page.snapshot)), self._clock())
+            self._publish(page.events, Cursor(place.epoch, page.snapshot))
         self.pulse.looked(found, self._clock())
         return found
+
+    def _publish(self, events: Sequence[Event], cursor: Cursor | None) -> None:
+        if self._sent:
+            # A window that was interrupted begins anew: what was published of it is not published again.
+            sent = self._sent
+            events = [e for e in events if not any(e.seq <= last and end.includes(e.xid) for end, last in sent)]
+        self._hub.publish(Batch(tuple(events), cursor), self._clock())
+        if cursor is not None:
+            self._sent.clear()
+
+    def _restart(self, cursor: Cursor, reason: ResyncReason) -> None:
+        self._sent.clear()
+        self._hub.restart(cursor, reason)
 
     async def _read_window(self, listener: Listener, place: Cursor) -> int:
         """A window too large for one answer, page by page. Its place is reached with its last page."""
         self.pulse.windows += 1
         found = 0
         snapshot: Snapshot | None = None
-        pages = eventlog.window(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
-        async for events, snapshot, floor in pages:
-            if floor is not None and not place.snapshot.covers(floor):
-                self._hub.restart(Cursor(place.epoch, snapshot), "retention")
-                return found
-            found += len(events)
-            self._hub.publish(Batch(tuple(events), None), self._clock())
-            # The sessions' writers must get their turn, or every buffer overflows.
-            await asyncio.sleep(0)
+        window = eventlog.window(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
+        last: int | None = None
+        try:
+            # Closed here and now, because its transaction must have ended before the connection is used again.
+            async with aclosing(window) as pages:
+                async for events, snapshot, floor in pages:
+                    if floor is not None and not place.snapshot.covers(floor):
+                        self._restart(Cursor(place.epoch, snapshot), "retention")
+                        return found
+                    found += len(events)
+                    self._publish(events, None)
+                    last = events[-1].seq
+                    # The sessions' writers must get their turn, or every buffer overflows.
+                    await asyncio.sleep(0)
+        except BaseException:
+            if snapshot is not None and last is not None:
+                self._sent.append((snapshot, last))
+            raise
         if snapshot is not None:
-            self._hub.publish(Batch((), Cursor(place.epoch, snapshot)), self._clock())
+            self._publish((), Cursor(place.epoch, snapshot))
         return found
 
     async def _heed(self, listener: Listener, page: eventlog.Page) -> None:
@@ -225,7 +276,9 @@ class Relay:
             await listener.value("select changefeed.begin_epoch()")
         if page.epoch_id != self.pulse.epoch_id:
             raise EpochEndedError("the log was emptied by a crash, a failover or a restore: a new epoch begins")
-        if page.watch_changes != self._watch_changes:
+        if self._recheck or page.watch_changes != self._watch_changes:
+            # Before it is read, so that whoever asks meanwhile is served by the next look.
+            self._recheck = False
             self.pulse.watches = await watches(listener.connection, ANSWER_SECONDS)
             self._watch_changes = page.watch_changes
         self.pulse.leased = page.leased
