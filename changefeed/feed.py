@@ -32,6 +32,8 @@ from .settings import Settings
 from .subscription import Change, Greeting, Subscription
 from .window import Window
 
+CLOSE_SECONDS = 5.0
+"""For which readers of the log may finish when the feed ends."""
 EVENTS_WAITING = 100_000
 """Events that `events` keeps for who takes them; there is no log to fall back on."""
 
@@ -64,21 +66,21 @@ class Feed:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.pool = await stack.enter_async_context(
-                # None is opened before it is needed, so that the process starts without a database too.
-                asyncpg.create_pool(
-                    self._dsn,
-                    min_size=0,
-                    max_size=self.settings.pool_size,
-                    timeout=10.0,
-                    server_settings={
-                        "application_name": "changefeed reader",
-                        "enable_seqscan": "off",
-                        "plan_cache_mode": "force_generic_plan",
-                        "jit": "off",
-                    },
-                )
+            # None is opened before it is needed, so that the process starts without a database too.
+            self.pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=0,
+                max_size=self.settings.pool_size,
+                timeout=10.0,
+                server_settings={
+                    "application_name": "changefeed reader",
+                    "default_transaction_isolation": "read committed",
+                    "enable_seqscan": "off",
+                    "plan_cache_mode": "force_generic_plan",
+                    "jit": "off",
+                },
             )
+            stack.push_async_callback(_closed, self.pool)
             self.replays = Replays(self.pool, self.hub, self.pulse, self.settings.page_rows)
             stack.push_async_callback(_ended, asyncio.create_task(self.relay.run(), name="changefeed relay"))
             self._stack = stack.pop_all()
@@ -168,6 +170,14 @@ class _Queue:
 
     def restarted(self, _cursor: Cursor) -> None:
         """Nothing is derived here."""
+
+
+async def _closed(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

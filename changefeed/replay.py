@@ -8,7 +8,8 @@ only while it is fetched, never while a slow client takes it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import asyncpg
@@ -54,17 +55,18 @@ class Replays:
             return
         held: list[Item] = []
         end = since = session.begin_replay()
-        async for events, place in self._pages(session, since):
-            if not session.reading:
-                return
-            end = place
-            items, failed = self._hub.missed(session, events)
-            if failed:
-                raise RefetchError("capture-error")
-            # One page is held back, because the last message of all is to carry the place.
-            if held and items:
-                yield held
-            held = items or held
+        async with aclosing(self._pages(session, since)) as pages:
+            async for events, place in pages:
+                if not session.reading:
+                    return
+                end = place
+                items, failed = self._hub.missed(session, events)
+                if failed:
+                    raise RefetchError("capture-error")
+                # One page is held back, because the last message of all is to carry the place.
+                if held and items:
+                    yield held
+                held = items or held
         if not session.reading:
             return
         session.end_replay(end)
@@ -72,7 +74,7 @@ class Replays:
             held[-1].cursor = end
             yield held
 
-    async def _pages(self, session: Session, since: Cursor) -> AsyncIterator[tuple[Sequence[Event], Cursor]]:
+    async def _pages(self, session: Session, since: Cursor) -> AsyncGenerator[tuple[Sequence[Event], Cursor], None]:
         hub = self._hub
         assert hub.cursor is not None
         events = hub.window.after(since, session.owners)

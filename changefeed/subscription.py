@@ -11,6 +11,7 @@ interleaved; the client is told in so many words when it cannot be complete. One
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -134,8 +135,11 @@ class Subscription:
                     return answers
                 return await self._apply(self._requests.pop(0))
             if self._reading is not None or session.state is State.LAGGING:
-                if items := await self._read_on():
+                # Whoever asks is answered between two pages, and while the log cannot be read.
+                if items := session.take_answers() or await self._read_on(deadline):
                     return items
+                if session.state is State.LAGGING and loop.time() >= deadline:
+                    return []
                 continue
             pause = deadline - loop.time()
             if session.waiting:
@@ -213,17 +217,20 @@ class Subscription:
         """Everything since the session's position. Raises RefetchError where it is more than is worth replaying."""
         items: list[Item] = []
         self._reading = None
-        reading = self._replays.items(self.session)
+        session = self.session
         try:
-            async for page in reading:
-                items += page
-                if len(items) > self._max_replay:
-                    raise RefetchError("too-much")
-        finally:
-            await reading.aclose()
+            async with aclosing(self._replays.items(session)) as pages:
+                async for page in pages:
+                    items += page
+                    if len(items) > self._max_replay:
+                        raise RefetchError("too-much")
+        except LOST:
+            # Nothing of it was sent: who goes on nevertheless reads on from there.
+            session.lag(session.position)
+            raise
         return items
 
-    async def _read_on(self) -> list[Item]:
+    async def _read_on(self, deadline: float) -> list[Item]:
         """The next page for a session that lags. After a lost connection it goes on from where it was, later."""
         session, hub = self.session, self._hub
         if self._reading is None:
@@ -244,7 +251,7 @@ class Subscription:
             self._reading = None
             session.lag(session.position)
             self._delays = self._delays or Backoff(first=0.2, largest=5.0)
-            await asyncio.sleep(self._delays.next())
+            await self._pause(min(self._delays.next(), deadline - asyncio.get_running_loop().time()))
             items = []
         return items
 
