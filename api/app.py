@@ -16,6 +16,7 @@ from .page import add_page
 from .problem import problem
 from .router import create_router
 from .service import Service
+from .shortcut import Shortcut
 from .transport import TransportFinder
 
 DESCRIPTION = (
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.include_router(create_router(service=service))
     add_page(app, service)
     # Outside of everything, where `send` is still the server's own.
-    return TransportFinder(app)
+    return TransportFinder(Shortcut(app, service))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

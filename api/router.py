@@ -24,6 +24,7 @@ from .closing import Ending
 from .identity import Identity
 from .problem import ProblemRoute, problem, problem_of
 from .service import Authenticate, RefusedError, Service
+from .shortcut import PATHS
 from .shutdown import announced
 from .sse import EventStream
 from .wishes import WishError, Wishes, wishes_of
@@ -68,10 +69,12 @@ def create_router(
 
 
 def _add_websockets(router: APIRouter, service: Service) -> None:
-    @router.websocket("/ws/dashboard")
-    @router.websocket("/api/v1/stats/ws")
     async def dashboard(connection: WebSocket) -> None:
         await websocket.serve(connection, service)
+
+    # Plain routes: what FastAPI's own would add, a connection carries for as long as it lives.
+    for path in PATHS:
+        router.add_websocket_route(path, dashboard)
 
 
 def _add_events(router: APIRouter, service: Service) -> None:
