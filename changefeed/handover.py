@@ -33,6 +33,8 @@ class _Handover:
     to: Owner | None
     window: Snapshot | None
     """What could be seen when it was delivered; None while that window is still open."""
+    answered: bool = False
+    """Whether the event for the new owner, which follows the former one's, has come."""
 
     def seen_by(self, event: Event) -> bool:
         """Whether this one, and so every one that was delivered before it, had certainly been seen by the writer."""
@@ -62,14 +64,23 @@ class Handovers:
         return len(self._all)
 
     def note(self, event: Event, window: Snapshot | None = None) -> None:
-        """Remember an owner change, one side of it. `window`: known where it was delivered before we began."""
+        """Remember an owner change. `window`: known where it was delivered before we began.
+
+        It comes as two events, the former owner's and then the new one's, each of which names the other.
+        """
         if event.owner is None:
             return
         other = event.values().get("other")
         to = None if other is None else Owner(event.owner.kind, str(other))
+        if to is not None and (theirs := self._by_former.get((event.source, to))):
+            given = theirs[-1]
+            if not given.answered and (given.xid, given.to) == (event.xid, event.owner):
+                given.answered = True
+                return
         handover = _Handover(event.source, event.seq, event.xid, event.owner, to, window)
         mine = self._by_former.setdefault((event.source, event.owner), deque())
         if mine and (mine[-1].xid, mine[-1].to, mine[-1].window) == (event.xid, to, window):
+            mine[-1].answered = False
             return  # a transaction that hands over many rows says the same thing many times
         mine.append(handover)
         self._all.append(handover)

@@ -62,9 +62,9 @@ class Settings(BaseSettings):
     """Between two polls while nothing comes and nobody rings."""
     doorbell: bool | None = None
     """Whether writers wake the relay. Unset: yes, unless the server allows prepared transactions (which NOTIFY breaks)."""
-    retention: timedelta = timedelta(hours=24)
+    retention: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
     """How long events are kept, at least."""
-    max_absence: timedelta = timedelta(hours=24)
+    max_absence: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
     """How long capture goes on without any relay."""
     heartbeat_timeout: float = Field(default=5.0, gt=0)
     """A leader that is silent for so long is frozen, and its database session is ended by a follower."""
