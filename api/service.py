@@ -53,7 +53,7 @@ class Service:
         """Connects to nothing yet. Raises ConfigurationError where the settings cannot work."""
         install()
         self.settings = settings
-        self.feed = Feed(settings)
+        self.feed = Feed(settings, statistics=True)
         self.revocations = Revocations()
         self.credentials = Credentials(settings, self.feed, self.revocations, authenticate)
         self.clients: set[Client] = set()

@@ -1,4 +1,4 @@
-"""The whole engine of one process, put together: relay, hub, and the pool from which sessions read on.
+"""The whole engine of one process, put together: relay, hub, statistics, and the pools that sessions and answers read from.
 
     async with Feed(settings) as feed:
         async with feed.subscribe(owners, admin=False, since=cursor) as subscription:
@@ -18,18 +18,24 @@ from typing import Self
 import asyncpg
 
 from . import topics
+from .catalogue import Catalogue
 from .cursor import Cursor
 from .errors import ConfigurationError
 from .event import Event, Owner
 from .hub import Hub
 from .mapping import EventMapping
-from .messages import Mode
+from .messages import Mode, Outcome
 from .pulse import Pulse
+from .reading import Reader, host_pool
+from .reckoner import Reckoner
 from .relay import Relay
 from .replay import Replays
 from .session import Session
 from .settings import Settings
+from .statistic import offered
+from .statistics import Statistics
 from .subscription import Change, Greeting, Subscription
+from .vitals import Vitals
 from .window import Window
 
 CLOSE_SECONDS = 5.0
@@ -41,8 +47,11 @@ EVENTS_WAITING = 100_000
 class Feed:
     """See above."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Connects to nothing yet. Raises ConfigurationError where no database is configured."""
+    def __init__(self, settings: Settings, *, statistics: bool = False) -> None:
+        """Connects to nothing yet. `statistics`: subscriptions to everything get the live statistics too.
+
+        Raises ConfigurationError where no database is configured.
+        """
         if settings.dsn is None:
             raise ConfigurationError(
                 "No database is configured. Set DATABASE_URL (or CHANGEFEED_DSN), for example"
@@ -53,8 +62,11 @@ class Feed:
         self.mapping = EventMapping(settings.sources)
         self.hub = Hub(self.mapping, Window(settings.window_events, settings.window_bytes))
         self.relay = Relay(self._dsn, settings, self.hub, time.monotonic)
-        self.statistics: Collection[str] = ()
-        """The topics of statistics that this process computes."""
+        self.catalogue = Catalogue(settings.sources)
+        self.statistics = Statistics(
+            offered(settings) if statistics else (), time.monotonic, settings.statistics_check_interval, self._reckon
+        )
+        self._reckoner: Reckoner | None = None
         self.outcomes: dict[str, int] = {}
         """What came of asking to resume, since the start."""
         self._stack = AsyncExitStack()
@@ -81,6 +93,21 @@ class Feed:
                 },
             )
             stack.push_async_callback(_closed, self.pool)
+            self.host_pool = await stack.enter_async_context(host_pool(self._dsn, self.settings.host_pool_size))
+            self.reader = Reader(self.host_pool, self.hub, self.catalogue)
+            self.vitals = Vitals(
+                Reader(self.pool, self.hub, self.catalogue),
+                self.hub,
+                self.pulse,
+                self.settings.system_metrics_interval,
+                time.monotonic,
+                lambda: sum(self.statistics.drift.values()),
+            )
+            if self.statistics.topics:
+                self._reckoner = Reckoner(self.settings, self.reader, self.catalogue, self.vitals, self.pulse)
+                self.hub.taps.add(self.statistics)
+                reckoning = asyncio.create_task(self._reckoner.run(self.statistics), name="changefeed statistics")
+                stack.push_async_callback(_ended, reckoning)
             self.replays = Replays(self.pool, self.hub, self.pulse, self.settings.page_rows)
             stack.push_async_callback(_ended, asyncio.create_task(self.relay.run(), name="changefeed relay"))
             self._stack = stack.pop_all()
@@ -113,6 +140,11 @@ class Feed:
             raise RuntimeError("the feed is not live yet: await feed.pulse.until(lambda: feed.pulse.live)")
         position = hub.cursor
 
+        def welcomed(answer: str, outcome: Outcome, session: Session) -> str:
+            # Its first numbers go into its buffer, and so come after the answer.
+            self.statistics.welcome(session)
+            return greeting(answer, outcome, session)
+
         def session(wake: Callable[[], None]) -> Session:
             return Session(
                 owners=frozenset(owners),
@@ -127,7 +159,7 @@ class Feed:
             )
 
         first = Change("ready", since=since)
-        return Subscription(hub, self.relay, self.replays, session, first, greeting, settings.max_replay, self.outcomes)
+        return Subscription(hub, self.relay, self.replays, session, first, welcomed, settings.max_replay, self.outcomes)
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event of everybody, from now on, for use in this process. Raises OverflowError to who is too slow for it."""
@@ -144,11 +176,15 @@ class Feed:
 
     def visible(self, admin: bool) -> list[str]:
         """The topics that a subscription to everything receives."""
-        return topics.visible(self.mapping, self._watched(), self.statistics, admin)
+        return topics.visible(self.mapping, self._watched(), self.statistics.topics, admin)
 
     def choose(self, wanted: Collection[str], admin: bool) -> frozenset[str]:
         """These topics, if all of them exist and may be seen. Raises TopicError."""
-        return topics.chosen(wanted, self.mapping, self._watched(), self.statistics, admin)
+        return topics.chosen(wanted, self.mapping, self._watched(), self.statistics.topics, admin)
+
+    def _reckon(self) -> None:
+        if self._reckoner is not None:
+            self._reckoner.wake()
 
     def _watched(self) -> list[str]:
         return [watch.source for watch in self.pulse.watches]

@@ -44,6 +44,8 @@ class Hub:
         self.handovers = Handovers()
         self.cursor: Cursor | None = None
         """None until the relay has found its place."""
+        self.began: Cursor | None = None
+        """The first place of this epoch that is known here: a snapshot that does not cover it may be of another one."""
         self.delivered: dict[str, int] = {}
         """Messages handed to sessions since the start, by type."""
         self.resyncs: dict[str, int] = {}
@@ -99,7 +101,7 @@ class Hub:
         else:
             # Transaction ids of another epoch mean others.
             self.handovers = Handovers()
-        self.cursor = cursor
+        self.cursor = self.began = cursor
         self.window.restart(cursor)
         self._touched.clear()
         self._incomplete = False
