@@ -10,7 +10,18 @@ import type { ReadyMessage, SubscribedMessage } from "./messages.js";
 import { backoff, type Closing, TIMING } from "./policy.js";
 import type { Order, Report } from "./signal.js";
 import type { In, Transport } from "./state.js";
-import { connect, join, lost, type Moment, outcomeOf, placeOf, type Step, startProbe, stay } from "./step.js";
+import {
+  clockOf,
+  connect,
+  join,
+  lost,
+  type Moment,
+  outcomeOf,
+  placeOf,
+  type Step,
+  startProbe,
+  stay,
+} from "./step.js";
 
 type Live = In<"live">;
 type MessageReport = Extract<Report, { type: "message" }>;
@@ -33,7 +44,7 @@ export function receive(before: Live, { message }: MessageReport, moment: Moment
     case "heartbeat":
       return stay(machine);
     case "subscribed":
-      return subscribed(machine, message);
+      return subscribed(machine, message, moment);
     case "resync":
       return [machine, [{ type: "resync", resync: message.data }]];
     case "token-expiring":
@@ -57,12 +68,13 @@ export function receive(before: Live, { message }: MessageReport, moment: Moment
 }
 
 /** The answer to `subscribe`, and to a token that was refreshed, which usually changes nothing. */
-function subscribed(machine: Live, message: SubscribedMessage): Step {
+function subscribed(machine: Live, message: SubscribedMessage, moment: Moment): Step {
   const { data } = message;
   const { admin, topics } = data;
   // What is known of a new topic was fetched at some time before.
   const known = topics.every((topic) => machine.topics.includes(topic));
-  const joined = { outcome: outcomeOf(data, known), anotherUser: false, topics };
+  const clock = clockOf(message.timestamp, moment);
+  const joined = { outcome: outcomeOf(data, known), anotherUser: false, topics, clock };
   return [{ ...machine, admin, topics, cursor: placeOf(machine, message) }, [{ type: "joined", joined }]];
 }
 

@@ -15,6 +15,7 @@ import { Listeners } from "./listeners.js";
 import { consoleLog } from "./log.js";
 import { type ChangefeedOptions, platformOf } from "./options.js";
 import { Recent } from "./recent.js";
+import type { Joined } from "./signal.js";
 import { initial, type Snapshot, snapshotOf } from "./state.js";
 import { listenTo, type View } from "./surroundings.js";
 import type { Wishes } from "./transport.js";
@@ -43,7 +44,7 @@ const REPEATED = ["message", "joined", "resync", "unreadable", "refused", "place
 
 type Note =
   | { readonly kind: "hello" }
-  | { readonly kind: "snapshot"; readonly snapshot: Snapshot; readonly welcome: boolean }
+  | { readonly kind: "snapshot"; readonly snapshot: Snapshot; readonly welcome: Joined | null }
   | { readonly kind: "event"; readonly name: (typeof REPEATED)[number]; readonly value: never }
   | { readonly kind: "bye" }
   | { readonly kind: "renew" }
@@ -61,7 +62,8 @@ export class SharedChangefeed implements Feed {
   #leader: Changefeed | null = null;
   #resign: (() => void) | null = null;
   #unlisten: (() => void) | null = null;
-  #welcomed = false;
+  /** How the stream was joined last; null where this tab has not heard of it. */
+  #joined: Joined | null = null;
   #snapshot: Snapshot = APART;
   #cursor: string | null;
 
@@ -166,7 +168,7 @@ export class SharedChangefeed implements Feed {
     this.#leader = null;
     this.#channel?.close();
     this.#channel = null;
-    this.#welcomed = false;
+    this.#joined = null;
     this.#resign();
     this.#resign = null;
   }
@@ -179,7 +181,7 @@ export class SharedChangefeed implements Feed {
     this.#leader = leader;
     leader.on("change", (snapshot) => {
       this.#show(snapshot);
-      this.#post({ kind: "snapshot", snapshot, welcome: false });
+      this.#post({ kind: "snapshot", snapshot, welcome: null });
     });
     for (const name of REPEATED) {
       leader.on(name, (value) => {
@@ -194,7 +196,7 @@ export class SharedChangefeed implements Feed {
   #hear(note: Note): void {
     switch (note.kind) {
       case "hello":
-        if (this.#leader) this.#post({ kind: "snapshot", snapshot: this.#snapshot, welcome: true });
+        if (this.#leader) this.#post({ kind: "snapshot", snapshot: this.#snapshot, welcome: this.#joined });
         break;
       case "renew":
         this.#leader?.renew();
@@ -210,24 +212,24 @@ export class SharedChangefeed implements Feed {
         break;
       case "snapshot":
         this.#show(note.snapshot);
-        if (note.welcome) this.#welcome(note.snapshot);
+        if (note.welcome) this.#welcome(note.welcome);
         break;
       case "event":
-        if (note.name === "joined") this.#welcomed = true;
         this.#take(note.name, note.value);
         break;
     }
   }
 
   /** The leader had joined before this tab came: what was fetched here before this moment may be out of date. */
-  #welcome({ transport }: Snapshot): void {
-    if (this.#welcomed || transport === null) return;
-    this.#welcomed = true;
-    this.#listeners.tell("joined", { outcome: "first", anotherUser: false, topics: [] });
+  #welcome(joined: Joined): void {
+    if (this.#joined) return;
+    this.#joined = joined;
+    this.#listeners.tell("joined", { ...joined, outcome: "first", anotherUser: false });
   }
 
   #take<K extends (typeof REPEATED)[number]>(name: K, value: FeedEvents[K]): void {
     if (name === "place") this.#cursor = value as string;
+    if (name === "joined") this.#joined = value as Joined;
     if (name === "message") {
       const { id } = value as FeedEvents["message"];
       if (id !== undefined && !this.#recent.add(id)) return;

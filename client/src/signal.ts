@@ -86,6 +86,8 @@ export interface Joined {
   /** Another user than before: what is cached belongs to somebody else. */
   readonly anotherUser: boolean;
   readonly topics: readonly string[];
+  /** Milliseconds by which our clock is ahead of the server's, and the way here with it. */
+  readonly clock: number;
 }
 
 export type Resync = Pick<ResyncMessage["data"], "sources" | "spread_ms"> & { readonly reason: string };

@@ -202,6 +202,7 @@ export function join(machine: Machine, attempt: Attempt, message: ReadyMessage, 
     outcome: anotherUser ? "resync" : outcomeOf(data, attempt.resumed),
     anotherUser,
     topics: data.topics,
+    clock: clockOf(message.timestamp, moment),
   };
   orders.push({ type: "joined", joined });
   return [
@@ -221,6 +222,10 @@ export function join(machine: Machine, attempt: Attempt, message: ReadyMessage, 
     },
     orders,
   ];
+}
+
+export function clockOf(timestamp: string, { now }: Moment): number {
+  return now - Date.parse(timestamp);
 }
 
 /** An outcome that is not known is the safe one. */
