@@ -45,7 +45,7 @@ where application_name = 'changefeed listener' and datname = current_database() 
 
 BULK_UPDATE = """
 update public.workflow_execution
-set cost_usd = cost_usd + 0.0001
+set cost_usd = cost_usd + 0.01
 where workflow_id in (select id from public.workflow where name <> 'Hand-driven')
 """
 """As the demo's application would do it, which knows nothing of changefeed; its hand-driven workflow is left alone."""

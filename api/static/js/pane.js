@@ -1,0 +1,113 @@
+/** One user's pane: who it is, how the connection is, the tiles, the two boards; for an admin the admin's figures. */
+
+import { Board } from "./board.js";
+import { EXECUTION, TASK } from "./columns.js";
+import { button, element, setText } from "./element.js";
+import { Figures, TOPICS } from "./figures.js";
+import { plural, seconds, time } from "./format.js";
+import { Tiles } from "./tiles.js";
+
+/** Long enough to see that the pane stands still, and that nothing is missing afterwards. */
+export const CUT_MS = 5000;
+
+export class Pane {
+  #account;
+  #badge = element("span", { class: "state" });
+  #story = element("p", { class: "story" });
+  #cut;
+  #tiles = new Tiles();
+  #boards;
+  #tables;
+  #nothing = element("p", { class: "note", hidden: true });
+  #figures = new Map(TOPICS.map((topic) => [topic, new Figures(topic)]));
+
+  constructor(account, id) {
+    this.#account = account;
+    this.#cut = button("Cut", () => this.#cutOrReturn(), { class: "quiet" });
+    this.#boards = [
+      new Board({ rows: account.executions, title: "Executions", columns: EXECUTION, size: 8 }),
+      new Board({ rows: account.tasks, title: "Agent tasks", columns: TASK, size: 6 }),
+    ];
+    this.#tables = element("div", { class: "boards" }, ...this.#boards.map((board) => board.element));
+    const heading = element("h3", { id }, element("span", { class: "swatch", "aria-hidden": "true" }), account.name);
+    this.element = element(
+      "article",
+      { class: "card pane", "aria-labelledby": id, "data-account": account.name, "data-series": account.series },
+      element("header", {}, heading, this.#badge, this.#cut),
+      this.#story,
+      this.#tiles.element,
+      ...[...this.#figures.values()].map((figures) => figures.element),
+      this.#tables,
+      this.#nothing,
+    );
+    this.renderState();
+  }
+
+  /** The ids on the board of executions. */
+  get executionIds() {
+    return this.#boards[0].ids;
+  }
+
+  renderRows = () => {
+    for (const board of this.#boards) board.render();
+    const { executions, tasks, hasLists, admin } = this.#account;
+    const empty = executions.size + tasks.size === 0;
+    this.#tables.hidden = empty && admin;
+    this.#nothing.hidden = !empty;
+    setText(
+      this.#nothing,
+      admin
+        ? "Owns no row. An admin sees the figures of all, and nobody else's rows."
+        : hasLists === false
+          ? "This server has no lists to begin with: rows appear as they change."
+          : "No rows yet.",
+    );
+  };
+
+  renderFigures = () => {
+    // An admin owns nothing: tiles full of zeros would only hide what he is here for.
+    this.#tiles.render(this.#account.admin ? undefined : this.#account.figures.get("dashboard-stats"));
+    for (const [topic, figures] of this.#figures) figures.render(this.#account.figures.get(topic));
+  };
+
+  renderState = () => {
+    const { state, refetching } = this.#account;
+    const name = state.name === "live" && refetching ? "refetching" : state.name;
+    this.#badge.dataset.state = name;
+    setText(this.#badge, { idle: "loading", waiting: "offline" }[name] ?? name);
+    setText(this.#story, storyOf(this.#account));
+    const waiting = state.name === "waiting";
+    setText(this.#cut, waiting ? "Reconnect now" : "Cut");
+    this.#cut.setAttribute("aria-label", waiting ? `Reconnect ${this.#account.name} now` : `Cut the connection of ${this.#account.name}`);
+    this.#cut.disabled = state.name !== "live" && !waiting;
+    this.renderRows();
+  };
+
+  #cutOrReturn() {
+    if (this.#account.state.name === "waiting") this.#account.connection.reconnect();
+    else this.#account.connection.cut(CUT_MS);
+  }
+}
+
+/** The connection's state in a sentence. */
+function storyOf({ state, outcome, counts, refetching }) {
+  switch (state.name) {
+    case "idle":
+      return "First load.";
+    case "connecting":
+      return "Connecting.";
+    case "waiting":
+      return `${state.sentence}. Next attempt in ${seconds(state.until - Date.now())}.`;
+    case "stopped":
+      return state.sentence;
+    default: {
+      const since = `Live since ${time(state.since)}`;
+      if (refetching) return `${since}; fetching everything anew.`;
+      const came = `${plural(counts.changes, "change")} came`;
+      if (outcome === "fresh") return `${since}; resumed, nothing was missed. ${came}.`;
+      if (outcome === "replayed") return `${since}; resumed, ${plural(counts.caughtUp, "missed change")} replayed. ${came}.`;
+      if (outcome === "resync") return `${since}; too much was missed to replay, so everything was fetched anew. ${came}.`;
+      return `${since}. ${came}.`;
+    }
+  }
+}
