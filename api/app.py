@@ -14,6 +14,7 @@ from changefeed.settings import Settings
 from .greeting import VERSION
 from .page import add_page
 from .problem import problem
+from .reference import add_reference
 from .router import create_router
 from .service import Service
 from .shortcut import Shortcut
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         )
     app.include_router(create_router(service=service))
     add_page(app, service)
+    add_reference(app)
     # Outside of everything, where `send` is still the server's own.
     return TransportFinder(Shortcut(app, service))
 

@@ -4,7 +4,9 @@ A test that asks for `database` (or anything built on it) runs twice, on the emb
 a container. `@pytest.mark.needs("redis", ...)` says what else a test needs from the machine.
 """
 
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -27,6 +29,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if need not in NEEDS:
                 raise pytest.UsageError(f"{item.nodeid}: needs({need!r}) is not one of {', '.join(NEEDS)}")
             require(need)
+
+
+@pytest.fixture(scope="session")
+def client_packages() -> Path:
+    """`client/node_modules`, as the lock file says; the test needs node."""
+    require("node")
+    folder = Path(__file__).resolve().parent.parent / "client"
+    installed = folder / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
+    return folder / "node_modules"
 
 
 @pytest.fixture(scope="session")
