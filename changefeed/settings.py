@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,  # the input may be a secret
+        use_attribute_docstrings=True,
     )
 
     dsn: str | None = Field(default=None, validation_alias=AliasChoices("CHANGEFEED_DSN", "DATABASE_URL"))
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=4, ge=1)
     """Connections from which sessions that are far behind read the log: so many at a time."""
     window_events: int = Field(default=50_000, ge=0)
+    """Events of the newest part of the log that are kept in memory, at most, for clients that come back."""
     window_bytes: int = Field(default=64 << 20, ge=0)
     """The newest part of the log that is kept in memory, for clients that come back."""
     max_replay: int = Field(default=10_000, ge=0)
@@ -127,11 +129,13 @@ class Settings(BaseSettings):
     max_messages_per_minute: int = Field(default=300, ge=1)
     """That one client may send."""
     ping_interval: float = Field(default=20.0, gt=0)
+    """Between two pings of the WebSocket protocol, by `changefeed serve`; a peer that does not answer one is gone."""
     heartbeat_interval: float = Field(default=20.0, gt=0)
     """A session that was sent nothing for so long gets a heartbeat with its cursor."""
     send_timeout: float = Field(default=20.0, gt=0)
     """A peer that takes nothing for so long is cut off."""
     buffer_messages: int = Field(default=1000, ge=1)
+    """Messages that wait for one connection, at most."""
     buffer_bytes: int = Field(default=1 << 20, ge=1024)
     """What waits for one connection at most; beyond it the session lags, and reads on from the log."""
     max_message_bytes: int = Field(default=65536, ge=256)
@@ -146,7 +150,9 @@ class Settings(BaseSettings):
     """Over which clients are sent away when the server stops, where they are many."""
 
     host: str = "127.0.0.1"
+    """Where `changefeed serve` listens."""
     port: int = Field(default=8000, ge=0, le=65535)
+    """Where `changefeed serve` listens; 0: any free port."""
     demo_tokens: dict[str, str] | None = None
     """Tokens that the page at `/` shows its panes with. For demonstrations only: it hands them to everybody."""
 
