@@ -26,6 +26,8 @@ class Item:
     """The place that is reached with this message, where it ends a batch; of a control message, see Buffer.take()."""
     row: Hashable = None
     """What conflation goes by."""
+    at: float | None = None
+    """When the change was captured, in Unix seconds of the database's clock; None for what did not come live."""
 
     def whole(self) -> str:
         """The message with its cursor put in. Spliced, because the same text goes to many sessions."""

@@ -50,6 +50,10 @@ class Hub:
         """Messages handed to sessions since the start, by type."""
         self.resyncs: dict[str, int] = {}
         """Resyncs since the start, by reason."""
+        self.conflated = 0
+        """Messages since the start that newer ones have replaced before they were sent."""
+        self.capture_errors: dict[str, int] = {}
+        """Failures of the capture that the log has brought since the start, by source."""
         self.unmade = 0
         """Events since the start of which no message could be made; their sources were told to refetch."""
         self.taps: set[Tap] = set()
@@ -119,6 +123,7 @@ class Hub:
         for event in events:
             if event.op == "error":
                 self._owed.add(event.source)
+                self.capture_errors[event.source] = self.capture_errors.get(event.source, 0) + 1
             elif recipients := self._recipients(event):
                 self._offer(event, recipients, before)
         self.window.add(events, batch.cursor)
@@ -200,6 +205,7 @@ class Hub:
         topics = self.mapping.topics_of(event.source)
         texts: dict[str, tuple[str, str] | None] = {}
         row = (event.source, event.key)
+        at = event.at.timestamp()
         for session in recipients:
             topic = session.topic_among(topics)
             if topic is None or session.state is State.LAGGING:
@@ -211,7 +217,7 @@ class Hub:
                 self._owed.add(event.source)
                 continue
             kind, text = made
-            if session.offer(kind, text, event.xid, row, before):
+            if session.offer(kind, text, event.xid, row, before, at):
                 self._touched.add(session)
                 self.delivered[kind] = self.delivered.get(kind, 0) + 1
 

@@ -46,6 +46,12 @@ class Pulse:
         """Times the listener has connected."""
         self.heard = 0
         """Notifications heard on the present connection."""
+        self.rings = 0
+        """Notifications heard since the start."""
+        self.missed_bells = 0
+        """Looks of a relay that was asleep which found something though nobody had rung."""
+        self.backend: int | None = None
+        """The pid of the listener's database session: what tells this process from others while it is connected."""
         self.slept = 0
         """Times the relay fell asleep."""
         self._moved = asyncio.Event()
@@ -77,8 +83,9 @@ class Pulse:
             return False
         return True
 
-    def up(self, *, leading: bool) -> None:
-        """The relay has its place."""
+    def up(self, *, leading: bool, backend: int | None = None) -> None:
+        """The relay has its place. `backend`: None: as it was."""
+        self.backend = backend or self.backend
         self.connections += 0 if self.connected else 1
         self.connected = True
         self.leading = leading
@@ -89,6 +96,8 @@ class Pulse:
         """It has lost its connection."""
         self.failure = failure
         self.connected = self.leading = self.asleep = self.resting = False
+        self.backend = None
+        self.heard = 0
         self.problem = problem
         self.move()
 
@@ -107,6 +116,7 @@ class Pulse:
 
     def rest(self, *, asleep: bool, heard: int) -> None:
         """It waits. `heard`: notifications on this connection so far."""
+        self.rings += heard - self.heard
         self.heard = heard
         if asleep and not self.asleep:
             self.slept += 1

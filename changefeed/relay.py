@@ -131,7 +131,7 @@ class Relay:
                 hub.handovers.note(event, cursor.snapshot)
         self._recheck = True
         await self._look(listener)
-        self.pulse.up(leading=chores is not None)
+        self.pulse.up(leading=chores is not None, backend=listener.connection.get_server_pid())
         return chores
 
     async def _try_to_lead(self, listener: Listener) -> Chores | None:
@@ -167,6 +167,7 @@ class Relay:
         doorbell = chores.doorbell
         vigil = self._vigil(doorbell)
         step = Step.LOOK
+        silent = False
         while True:
             if step is Step.LOOK:
                 if self._clock() >= chores.due:
@@ -175,6 +176,9 @@ class Relay:
                         # The database could not be told when the term began; this one has never slept.
                         doorbell, vigil = True, self._vigil(True)
                 found = await self._look(listener)
+                if silent and found and not self._bell.rung:
+                    self.pulse.missed_bells += 1
+                silent = False
                 if found:
                     await chores.wake_followers()
                 step = vigil.looked(found, self._clock())
@@ -185,7 +189,7 @@ class Relay:
                 step = vigil.woken()
             else:
                 self.pulse.rest(asleep=vigil.asleep, heard=listener.heard)
-                await self._bell.wait(vigil.delay)
+                silent = not await self._bell.wait(vigil.delay) and vigil.asleep
                 step = Step.LOOK
 
     def _vigil(self, doorbell: bool) -> Vigil:

@@ -84,8 +84,8 @@ class Session:
                 return topic
         return None
 
-    def offer(self, kind: str, text: str, xid: int, row: Hashable, before: Cursor) -> bool:
-        """An event's message. `before` is the place before the batch, `row` what conflation goes by.
+    def offer(self, kind: str, text: str, xid: int, row: Hashable, before: Cursor, at: float | None = None) -> bool:
+        """An event's message. `before` is the place before the batch, `row` what conflation goes by, `at` see Item.
 
         Returns whether it waits now.
         """
@@ -98,7 +98,7 @@ class Session:
             self.position = before
         # During a replay nothing is conflated: which of two messages the log has brought is known at its end only.
         conflate = self.mode == "state" and self.state is State.LIVE
-        if not self._buffer.offer(Item(kind, text, xid, row=row), conflate=conflate):
+        if not self._buffer.offer(Item(kind, text, xid, row=row, at=at), conflate=conflate):
             self._lag()
             return False
         self._wake()

@@ -156,6 +156,7 @@ class Subscription:
         items = self.session.take(now)
         if self.session.conflated:
             data = ConflatedData(count=self.session.conflated)
+            self._hub.conflated += self.session.conflated
             self.session.conflated = 0
             text = Conflated(type="conflated", timestamp=rfc3339(datetime.now(UTC)), data=data).text()
             items.insert(0, Item("conflated", text))
