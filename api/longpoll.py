@@ -9,6 +9,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from changefeed.session import Item
+
 from .client import Client
 from .closing import Ending
 from .identity import Identity
@@ -42,12 +44,8 @@ class Poll(LiveResponse):
         subscription = client.subscription
         items = await client.within(0.0)
         # Without a place to come from, the place is all that the client needs to begin.
-        resuming = self._wishes.since is not None
-        if items is not None and len(items) == 1 and resuming and not subscription.session.waiting:
-            # Whoever asks again at once has been answered just now.
-            subscription.session.delivered(asyncio.get_running_loop().time())
-            more = await client.within(self._wait)
-            items = None if more is None else items + more
+        if self._wishes.since is not None:
+            items = await self._with_news(client, items)
         while items is not None and subscription.session.waiting:
             more = await client.within(0.0)
             if not more:
@@ -58,6 +56,29 @@ class Poll(LiveResponse):
         texts = ",".join(item.whole() for item in items)
         body = f'{{"messages":[{texts}],"cursor":"{subscription.place()}"}}'
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def _with_news(self, client: Client, items: list[Item] | None) -> list[Item] | None:
+        """The messages so far and, unless there is news among them, the next ones, within `wait` seconds.
+
+        The first of each statistic is no news: it is told to whoever comes, changed or not, so an answer for its sake
+        would be followed by the next question at once, and that by the next answer.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._wait
+        old = {"ready", *self._service.feed.statistics.kinds}
+        latest = items
+        while items is not None and latest is not None:
+            for item in latest:
+                if item.kind not in old:
+                    return items
+                old.discard(item.kind)
+            if (left := deadline - loop.time()) <= 0:
+                return items
+            # Whoever asks again at once has been answered just now.
+            client.subscription.session.delivered(loop.time())
+            latest = await client.within(left)
+            items = None if latest is None else items + latest
+        return None
 
 
 def parameters() -> dict[str, Any]:

@@ -17,9 +17,9 @@ from starlette.staticfiles import StaticFiles
 
 from changefeed.relay import LOST
 
+from .asker import identified
 from .closing import Ending
 from .problem import problem, problem_of
-from .router import identified
 from .service import RefusedError, Service
 
 logger = logging.getLogger("changefeed.page")

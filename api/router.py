@@ -13,26 +13,26 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi import APIRouter, FastAPI, Query, Request, WebSocket
 from starlette.responses import JSONResponse, Response
 
 from changefeed.relay import LOST
 from changefeed.settings import Settings
 
 from . import longpoll, tickets, websocket
+from .asker import identified
 from .closing import Ending
-from .identity import Identity
 from .problem import ProblemRoute, problem, problem_of
+from .rest import add_admin, add_rest
 from .service import Authenticate, RefusedError, Service
 from .shortcut import PATHS
 from .shutdown import announced
 from .sse import EventStream
-from .wishes import WishError, Wishes, wishes_of
 
-Group = Literal["websocket", "sse", "longpoll", "tickets", "health"]
+Group = Literal["websocket", "sse", "longpoll", "tickets", "health", "rest", "admin"]
 READ_SECONDS = 10.0
 
-GROUPS: tuple[Group, ...] = ("websocket", "sse", "longpoll", "tickets", "health")
+GROUPS: tuple[Group, ...] = ("websocket", "sse", "longpoll", "tickets", "health", "rest", "admin")
 
 
 def create_router(
@@ -50,7 +50,9 @@ def create_router(
     served = service or Service(settings or Settings(), authenticate)
 
     @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Where the dependencies of `snapshot` find it, from whatever route of the application.
+        app.state.changefeed = served
         async with served, announced(served):
             yield
 
@@ -65,6 +67,10 @@ def create_router(
         _add_tickets(router, served)
     if "health" in routes:
         _add_health(router, served)
+    if "rest" in routes:
+        add_rest(router, served)
+    if "admin" in routes:
+        add_admin(router, served)
     return router
 
 
@@ -131,15 +137,3 @@ def _add_health(router: APIRouter, service: Service) -> None:
         if reasons := service.reasons:
             return problem(503, "not-ready", "; ".join(reasons), reasons=reasons)
         return JSONResponse({"status": "ready", "leading": pulse.leading, "watched": len(pulse.watches)})
-
-
-async def identified(request: Request, service: Service) -> tuple[Identity, Wishes]:
-    """Who asks, and for what. Raises RefusedError."""
-    try:
-        wishes = wishes_of(request.query_params)
-    except WishError as error:
-        raise RefusedError(Ending.of("parameter-invalid", str(error))) from None
-    identity = await service.identify(request, wishes, tickets_allowed=False)
-    if identity is None:
-        raise RefusedError(Ending.of("token-missing"))
-    return identity, wishes

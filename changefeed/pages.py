@@ -7,7 +7,7 @@ added meanwhile. Cost: the owners' own rows, not the table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,22 +46,26 @@ async def page(
     mapping: EventMapping,
     owners: Collection[Owner],
     *,
-    statuses: Sequence[str],
+    filters: Mapping[str, Collection[str]],
     limit: int,
     after: Place | None,
 ) -> Page:
-    """The rows after a place. No `statuses`: any. Raises PlaceError, asyncpg.PostgresError, OSError, TimeoutError."""
+    """The rows after a place. `filters`: by field, the values that it may have.
+
+    Raises PlaceError, asyncpg.PostgresError, OSError, TimeoutError.
+    """
     members = len(table.key) + (statement.newest_column(table) is not None)
     if after is not None and (len(after) != members or None in after[-len(table.key) :]):
         raise PlaceError("after: this is no place in this list. Send back what `next` said, unchanged.")
-    values = table.owners(owners)
-    if not values:
+    texts = [table.owners(owners)]
+    for field, wanted in filters.items():
+        column = table.column(field)
+        texts.append([] if column is None else column.possible(wanted))
+    if not all(texts):
         return Page([], None)
     await reading.under(table)
-    sql = statement.page(table, statuses=bool(statuses), after=after)
-    parameters: list[Any] = [values, limit + 1]
-    if statuses:
-        parameters.append(list(statuses))
+    sql = statement.page(table, filters=list(filters), after=after)
+    parameters: list[Any] = [texts[0], limit + 1, *texts[1:]]
     parameters += [member for member in after or () if member is not None]
     try:
         rows = await reading.connection.fetch(sql, *parameters)

@@ -128,20 +128,20 @@ def by_dimension(table: Table) -> str | None:
     )
 
 
-def page(table: Table, *, statuses: bool, after: Sequence[str | None] | None) -> str:
+def page(table: Table, *, filters: Sequence[str], after: Sequence[str | None] | None) -> str:
     """Some owners' rows, the newest first, as event data; each with its place in that order.
 
-    $1: the owners' values; $2: how many; then the statuses, if `statuses`; then the members of `after` that are not null.
+    $1: the owners' values; $2: how many; then for each of the fields in `filters` the values that it may have, as a text[]
+    that `Column.possible` has made; then the members of `after` that are not null.
     """
     newest = newest_column(table)
     place = ([] if newest is None else [newest]) + [table.columns[name] for name in table.key]
     members = sorted({*table.fields().values(), *table.key})
     data = ", ".join(f"{literal(name)}, r.{identifier(name)}" for name in members)
     conditions = [owned(table, 1)]
-    if statuses:
-        conditions.append(f"({value(table, 'status', {'status': 'text'}, watched=False)}) = any ($3::text[])")
+    conditions += [_among(table, field, number) for number, field in enumerate(filters, start=3)]
     if after is not None:
-        conditions.append(_after(place, after, first=4 if statuses else 3, nulls=newest is not None))
+        conditions.append(_after(place, after, first=3 + len(filters), nulls=newest is not None))
     order = ", ".join(f"r.{identifier(column.name)} desc" for column in place)
     if newest is not None:
         order = order.replace(" desc", " desc nulls first", 1)
@@ -206,6 +206,14 @@ def value(table: Table, field: str, uses: Mapping[str, Use], *, watched: bool = 
 
 def _sum(expression: str) -> str:
     return f"coalesce(sum({expression}), 0)::numeric"
+
+
+def _among(table: Table, field: str, parameter: int) -> str:
+    """A condition on r: this field has one of the values in the parameter."""
+    column = table.column(field)
+    if column is not None and column.is_plain:
+        return f"r.{identifier(column.name)} = any (${parameter}::text[]::{column.type}[])"
+    return f"({value(table, field, {field: 'text'}, watched=False)}) = any (${parameter}::text[])"
 
 
 def _after(place: Sequence[Column], after: Sequence[str | None], first: int, *, nulls: bool) -> str:

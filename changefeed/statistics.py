@@ -74,6 +74,11 @@ class Statistics:
         return self._offered.keys()
 
     @property
+    def kinds(self) -> Collection[str]:
+        """The types of their messages."""
+        return [statistic.kind for statistic in self._offered.values()]
+
+    @property
     def scopes(self) -> int:
         """How many running numbers are kept."""
         return sum(map(len, self._ledgers.values()))

@@ -51,6 +51,15 @@ class Column:
             return self.type in ("timestamp with time zone", "timestamp without time zone", "date")
         return self.category in "SEBN" or self.type == "uuid"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether two values are equal exactly when their texts are, so that an index of the column's can find a text."""
+        return self.type == "uuid" or self.type in _INTEGERS
+
+    def possible(self, values: Iterable[str]) -> list[str]:
+        """Those of the texts that a value of this column can have."""
+        return sorted({value for value in values if _canonical(value, self.type)})
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
