@@ -111,7 +111,7 @@ def _reading(
     service: Service, read: Callable[[Reading, Identity], Awaitable[BaseModel]]
 ) -> Callable[[Identity], Awaitable[Answer]]:
     async def answer(identity: Identity) -> Answer:
-        async with service.feed.reader.open() as reading:
+        async with service.feed.reading() as reading:
             return await read(reading, identity), reading.cursor
 
     return answer

@@ -49,7 +49,7 @@ def service_of(request: Request) -> Service:
 
 
 async def _reading(request: Request, response: Response) -> AsyncIterator[Reading]:
-    async with service_of(request).feed.reader.open() as reading:
+    async with service_of(request).feed.reading() as reading:
         if reading.cursor is not None:
             response.headers[HEADER] = str(reading.cursor)
         yield reading

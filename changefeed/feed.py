@@ -11,7 +11,7 @@ Starting needs no database: until it is reachable, `feed.pulse` says why nothing
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +26,7 @@ from .hub import Hub
 from .mapping import EventMapping
 from .messages import Mode, Outcome
 from .pulse import Pulse
-from .reading import Reader, host_pool
+from .reading import Reader, Reading, host_pool
 from .reckoner import Reckoner
 from .relay import Relay
 from .replay import Replays
@@ -160,6 +160,19 @@ class Feed:
 
         first = Change("ready", since=since)
         return Subscription(hub, self.relay, self.replays, session, first, welcomed, settings.max_replay, self.outcomes)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reading]:
+        """A transaction that reads the host's tables, with its place in the log. Raises what `Reader.open` raises.
+
+        A process that has only just started waits for its relay's first connection, or its failure: whoever is answered
+        without a place could not join the stream where the answer ends.
+        """
+        pulse, hub = self.pulse, self.hub
+        if hub.cursor is None and pulse.failure is None:
+            await pulse.until(lambda: hub.cursor is not None or pulse.failure is not None, self.settings.ready_timeout)
+        async with self.reader.open() as reading:
+            yield reading
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event of everybody, from now on, for use in this process. Raises OverflowError to who is too slow for it."""
