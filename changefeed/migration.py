@@ -22,7 +22,10 @@ def folder() -> Path:
 
 
 def run_frozen(name: str) -> None:
-    """Execute `migrations/sql/<name>` on Alembic's connection, or print it in offline mode."""
+    """Execute `migrations/sql/<name>` on Alembic's connection, or print it in offline mode.
+
+    What the server has to say about it as "changefeed: ..." goes to Alembic's output.
+    """
     text = (folder() / "sql" / name).read_text(encoding="utf-8")
     context = op.get_context()
     if context.as_sql:
@@ -44,4 +47,5 @@ def run_frozen(name: str) -> None:
     connection.dbapi_connection.run_async(execute)  # type: ignore[union-attr]
     for message in messages:
         if message.startswith("changefeed"):
-            print(message)
+            assert context.config is not None
+            context.config.print_stdout("%s", message)

@@ -16,30 +16,43 @@ from changefeed.settings import Settings
 
 OPTIONS = {"version_table": "alembic_version", "version_table_schema": "changefeed"}
 
+# IF NOT EXISTS would need CREATE on the database even where the schema is there.
+MAKE_SCHEMA = """DO $schema$
+BEGIN
+  IF to_regnamespace('changefeed') IS NULL THEN
+    CREATE SCHEMA changefeed;
+  END IF;
+END
+$schema$;"""
+DROP_SCHEMA = "DROP SCHEMA IF EXISTS changefeed CASCADE;"
+
 
 def run_offline() -> None:
     """Print the SQL, for review: `alembic upgrade head --sql`."""
     context.configure(dialect_name="postgresql", literal_binds=True, as_sql=True, **OPTIONS)
+    output = context.get_context().impl.static_output
     with context.begin_transaction():
         if context.get_starting_revision_argument() is None:
-            context.get_context().impl.static_output("CREATE SCHEMA IF NOT EXISTS changefeed;")
+            output(MAKE_SCHEMA)
         context.run_migrations()
+        if context.get_revision_argument() is None:
+            output(DROP_SCHEMA)
 
 
 def run_migrations(connection: sa.Connection) -> None:
+    """All of them in one transaction: a failure leaves the database as it was."""
     context.configure(connection=connection, transaction_per_migration=False, **OPTIONS)
     with context.begin_transaction():
-        # IF NOT EXISTS still needs CREATE on the database; a role that may only use the schema comes by later on.
-        if connection.scalar(sa.text("select to_regnamespace('changefeed')")) is None:
-            connection.execute(sa.text("create schema changefeed"))
+        connection.execute(sa.text(MAKE_SCHEMA))
         context.run_migrations()
     # Downgraded to nothing: the version table is the last trace.
     if context.get_context().get_current_revision() is None:
-        connection.execute(sa.text("drop schema if exists changefeed cascade"))
+        connection.execute(sa.text(DROP_SCHEMA))
     connection.commit()
 
 
 async def run_online() -> None:
+    """Connect to the configured database and migrate it."""
     url = Settings().dsn
     if url is None:
         raise ConfigurationError(

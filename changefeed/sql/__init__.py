@@ -12,10 +12,13 @@ _HERE = Path(__file__).parent
 
 
 def schema_files() -> list[Path]:
-    """Tables first, then functions: a function's body is checked when it is called, save those that come first."""
+    """Tables first, then functions: a function's body is checked when it is called, save those that come first.
+
+    Privileges last, when everything is there that they are about.
+    """
     first = ("slot", "epoch")
     functions = sorted((_HERE / "functions").glob("*.sql"), key=lambda path: (path.stem not in first, path.stem))
-    return [_HERE / "tables.sql", *functions]
+    return [_HERE / "tables.sql", *functions, _HERE / "privileges.sql"]
 
 
 @cache

@@ -1,7 +1,15 @@
 -- The tables of changefeed as they are today. Everything lives in the schema "changefeed" and belongs to the role
 -- that installs it; nothing is granted to anybody else, because the application's role needs none of it.
 
-create schema if not exists changefeed;  -- Alembic keeps its version table there, so it may be
+-- Alembic keeps its version table there, so it may be there already, made by somebody who may make schemas. IF NOT EXISTS
+-- would ask for that right in any case.
+do $schema$
+begin
+  if to_regnamespace('changefeed') is null then
+    create schema changefeed;
+  end if;
+end
+$schema$;
 revoke all on schema changefeed from public;
 
 -- Every change, newest at the end. A window on the recent past, never an archive: the truth is in the application's
@@ -30,7 +38,7 @@ alter sequence changefeed.event_seq owned by changefeed.event.seq;
 
 -- One row a leaf: when it was sealed, and what could be seen then. See changefeed.rotate().
 create table changefeed.leaf (
-  slot      smallint primary key,
+  slot      smallint primary key,  -- -1: the default one
   relation  regclass not null,
   sealed_at timestamptz,   -- null: writers may still be adding to it
   snapshot  pg_snapshot    -- everything in the leaf is visible in it
@@ -40,6 +48,7 @@ create table changefeed.leaf (
 create table changefeed.state (
   singleton      boolean primary key default true check (singleton),
   until          timestamptz not null,                            -- capture stops by itself when no relay has extended this
+  lapsed         boolean not null default false,                  -- it had stopped, and who wrote then may not have ended
   max_absence    interval not null default interval '24 hours',   -- how long a relay may be away
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least
   doorbell       boolean not null default true,                   -- false: never NOTIFY, the relay only polls
@@ -109,5 +118,6 @@ begin
     insert into changefeed.leaf (slot, relation) values (slot, format('changefeed.%I', name)::regclass);
   end loop;
   create unlogged table changefeed.event_default partition of changefeed.event default;
+  insert into changefeed.leaf (slot, relation) values (-1, 'changefeed.event_default');
 end
 $leaves$;

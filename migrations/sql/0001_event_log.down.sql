@@ -4,7 +4,7 @@ do $unwatch$
 declare
   relation regclass;
 begin
-  for relation in select w.relation from changefeed.watch w join pg_catalog.pg_class c on c.oid = w.relation loop
+  for relation in select w.relation from changefeed.watch w loop
     perform changefeed.unwatch(relation);
   end loop;
 end
@@ -12,18 +12,19 @@ $unwatch$;
 
 do $drop$
 declare
-  item record;
+  name text;
 begin
-  for item in
-    select p.oid::regprocedure as name from pg_catalog.pg_proc p
+  -- As texts, and if they exist: some go with others.
+  foreach name in array array(
+    select p.oid::regprocedure::text from pg_catalog.pg_proc p
       join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-     where n.nspname = 'changefeed' and p.proname <> 'slot'
+     where n.nspname = 'changefeed' and p.proname <> 'slot')
   loop
-    execute format('drop function %s cascade', item.name);
+    execute format('drop function if exists %s cascade', name);
   end loop;
 end
 $drop$;
 
 drop table changefeed.event, changefeed.leaf, changefeed.state, changefeed.epoch, changefeed.watch, changefeed.kick,
   changefeed.ticket;
-drop function changefeed.slot();
+drop function changefeed.slot(timestamptz);

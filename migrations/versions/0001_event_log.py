@@ -12,8 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Run the frozen text."""
     run_frozen("0001_event_log.up.sql")
 
 
 def downgrade() -> None:
+    """Undo it."""
     run_frozen("0001_event_log.down.sql")

@@ -12,8 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Run the frozen text."""
     run_frozen("0002_dashboard_tables.up.sql")
 
 
 def downgrade() -> None:
+    """Undo it."""
     run_frozen("0002_dashboard_tables.down.sql")

@@ -1,145 +1,104 @@
--- Purpose:   the text of a watch's trigger function, with {{placeholders}} that changefeed.watch() fills with literal
---            column names. Literal, because a generic to_jsonb(new) costs three times as much and cannot tell which
---            column is too large.
--- Returns:   plpgsql source
--- Locks:     none (what the trigger function takes is said below, where it takes it)
--- Called by: changefeed.watch
+-- Purpose:   the text of the trigger function on a watched table: one event a row.
+-- Parameters: fail_closed, see changefeed.capture_frame
+-- Returns:   plpgsql source with {{placeholders}}
+-- Locks:     none
+-- Called by: changefeed.install
 --
--- What a trigger function must never do is break the application's write. So whatever can fail (a column that is
--- gone, an owner that does not resolve) stands in the EXCEPTION block, which only reads and therefore uses no
--- sub-transaction id; and the INSERT stands outside of it, into columns that accept everything.
---
--- changefeed.captured_<id>, local to the transaction, counts the rows captured from this table; "stopped" means that
--- the rest of the transaction needs no capture (an error or a bulk event has told everybody to refetch). A setting
--- rather than a table row, because it falls back with its savepoint just as the events and the bell do.
-create function changefeed.capture_template() returns text
-language sql immutable
-return $capture$
-#variable_conflict use_column -- an owner expression means its tables' columns, never a variable here
-declare
-  captured text := current_setting('changefeed.captured_{{id}}', true);
-  n        integer;
-  op       text;
-  key      jsonb;
-  data     jsonb;
-  before   jsonb;
-  owner    text;
-  was_key  jsonb;       -- key and owner before this update, where they differ
-  was_data jsonb;
-  was      text;
-  leaves   text;        -- the op that tells the former owner
-  partial  boolean;
-  leased   boolean := true;
-  ring     boolean := true;
-  error    text;
-  code     text;
-begin
-  if captured = 'stopped' or current_setting('changefeed.skip', true) in ('on', 'true', 'yes', '1') then
-    return null;
-  end if;
-
-  if tg_op = 'TRUNCATE' then
-    -- Truncating a partitioned table fires once a partition: say it once, unless rows were captured in between.
-    if current_setting('changefeed.truncated_{{id}}', true) = 'at ' || coalesce(captured, '') then
-      return null;
-    end if;
-    op := 'truncate';
-  else
-    {{guard}}
-      if tg_op = 'INSERT' then
-        op := 'insert';
-        key := {{key_new}};
-        data := {{data_new}};
-        owner := {{owner_new}};
-      elsif tg_op = 'DELETE' then
-        op := 'delete';
-        key := {{key_old}};
-        data := {{data_old}};
-        owner := {{owner_old}};
-      else
-        {{diff}}
-        owner := {{owner_new}};
-        was := owner;
-        if {{owner_moved}} then
-          was := {{owner_old}};
-        end if;
-        if {{key_moved}} then
-          leaves := 'delete';
-          was_data := {{data_old}};
-        elsif was is distinct from owner then
-          leaves := 'leave';
-        elsif before is null then
-          return null;
-        end if;
-        key := {{key_new}};
-        data := {{data_new}};
-        op := 'update';
-        if leaves is not null then
-          op := 'insert';
-          before := null;
-          was_key := {{key_old}};
-        end if;
+-- Order. Events of one row must stand in the order of its changes. They do, save where a trigger of the application's
+-- writes to a row that the statement which fired it has written as well: the inner statement's events are recorded at
+-- once, while those of the outer one still wait. So an event that comes after events of a deeper level is compared with
+-- the row as it is now, and where that has gone on, everybody is told to refetch.
+create function changefeed.capture_template(fail_closed boolean) returns text
+language sql immutable set search_path = pg_catalog
+return replace(replace(replace(replace(changefeed.capture_frame(fail_closed),
+'{{variables}}', $variables$  rekeyed     boolean;
+  moved       boolean;
+  leaves      text;     -- the op that tells the former owner, with the former key
+  was_key     jsonb;
+  was_data    jsonb;
+  was_partial boolean;$variables$),
+'{{collect}}', $collect$    elsif tg_op = 'UPDATE' then
+      {{diff}}
+      rekeyed := {{key_moved}};
+      moved := {{owner_moved}};
+      if before is null and not rekeyed and not moved then
+        return null;
       end if;
-    {{unguard}}
-  end if;
-
-  n := case when captured ~ '^[0-9]{1,9}$' then captured::integer else 0 end + 1;
-
-  if n = 1 then
-    -- Once a transaction and table: may we capture at all (no relay for too long: stop, before the disk is full), and
-    -- must we ring? The shared lock "asleep" is granted while the relay is awake, and then keeps it awake until this
-    -- transaction has ended and is visible. Refused: it sleeps, so NOTIFY. The try never waits. Reading alone may
-    -- fail here (a full lock table, state gone): then capture, and ring.
-    begin
-      select s.until > clock_timestamp(),
-             s.doorbell and not pg_try_advisory_xact_lock_shared(1667785319, 1)
-        into leased, ring from changefeed.state s;
-    exception when others then
-      leased := true;
-      ring := true;
-    end;
-    if not leased then
-      perform set_config('changefeed.captured_{{id}}', 'stopped', true);
-      return null;
-    end if;
-  end if;
-
-  if error is not null then
-    insert into changefeed.event (source, op, data)
-      values ({{source}}, 'error', jsonb_build_object('message', error, 'sqlstate', code));
-    perform set_config('changefeed.captured_{{id}}', 'stopped', true);
-  elsif op = 'truncate' then
-    insert into changefeed.event (source, op) values ({{source}}, op);
-    perform set_config('changefeed.captured_{{id}}', n::text, true);
-    perform set_config('changefeed.truncated_{{id}}', 'at ' || n, true);
-  elsif n > {{bulk_rows}} then
-    insert into changefeed.event (source, op, data) values ({{source}}, 'bulk', '{"reason": "bulk"}');
-    perform set_config('changefeed.captured_{{id}}', 'stopped', true);
-  else
-    if leaves is not null then
-      if pg_column_size(was_data) > 65536 then
+      event_owner := {{owner_new}};
+      was_owner := event_owner;
+      if moved then
+        was_owner := {{owner_old}};
+      end if;
+      event_op := 'insert';
+      if rekeyed then
+        leaves := 'delete';
+        if {{wide_old}} then
+          was_partial := true;
+        else
+          was_data := {{data_old}};
+        end if;
+      elsif was_owner is distinct from event_owner then
+        leaves := 'leave';
+      elsif before is null then
+        return null;
+      else
+        event_op := 'update';
+      end if;
+      if leaves is not null then
+        was_key := {{key_old}};
+        before := null;
+        partial := null;
+      end if;
+      event_key := {{key_new}};
+      if {{wide_new}} then
         partial := true;
+      else
+        data := {{data_new}};
+      end if;
+    elsif tg_op = 'INSERT' then
+      event_op := 'insert';
+      event_owner := {{owner_new}};
+      event_key := {{key_new}};
+      if {{wide_new}} then
+        partial := true;
+      else
+        data := {{data_new}};
+      end if;
+    else
+      event_op := 'delete';
+      event_owner := {{owner_old}};
+      event_key := {{key_old}};
+      if {{wide_old}} then
+        partial := true;
+      else
+        data := {{data_old}};
+      end if;$collect$),
+'{{order}}', $order$
+    if n > 1
+       and nullif(pg_catalog.current_setting('changefeed.nested_{{id}}', true), '')::integer > pg_catalog.pg_trigger_depth()
+       and (case tg_op when 'TRUNCATE' then false
+                       when 'DELETE' then exists (select from {{relation}} as t where {{key_is_old}})
+                       else (select {{data_now}} from {{relation}} as t where {{key_is_new}}) is distinct from data end) then
+      refetch := 'bulk';
+    end if;
+    if pg_catalog.pg_trigger_depth() > 1
+       and coalesce(nullif(pg_catalog.current_setting('changefeed.nested_{{id}}', true), ''), '0')::integer
+           < pg_catalog.pg_trigger_depth() then
+      perform pg_catalog.set_config('changefeed.nested_{{id}}', pg_catalog.pg_trigger_depth()::text, true);
+    end if;
+$order$),
+'{{write}}', $write$    if event_op = 'truncate' then
+      perform pg_catalog.set_config('changefeed.truncated_{{id}}', 'at ' || captured, true);
+    elsif partial or pg_catalog.pg_column_size(data) + coalesce(pg_catalog.pg_column_size(before), 0) > 65536 then
+      partial := true;
+      data := event_key;
+      before := null;
+    end if;
+    if leaves is not null then
+      if was_partial or pg_catalog.pg_column_size(was_data) > 65536 then
+        was_partial := true;
         was_data := was_key;
       end if;
       insert into changefeed.event (source, op, key, owner, owner_kind, data, partial, seen)
-        values ({{source}}, leaves, was_key, was, {{owner_kind}}, was_data, partial,
-                case when current_setting('transaction_isolation') <> 'read committed' then pg_current_snapshot() end);
-      partial := null;
-    end if;
-    if pg_column_size(data) + coalesce(pg_column_size(before), 0) > 65536 then
-      partial := true;
-      data := key;
-      before := null;
-    end if;
-    insert into changefeed.event (source, op, key, owner, owner_kind, data, before, partial, seen)
-      values ({{source}}, op, key, owner, {{owner_kind}}, data, before, partial,
-              case when current_setting('transaction_isolation') <> 'read committed' then pg_current_snapshot() end);
-    perform set_config('changefeed.captured_{{id}}', n::text, true);
-  end if;
-
-  if n = 1 and ring then
-    perform pg_notify('changefeed', {{source}});
-  end if;
-  return null;
-end
-$capture$;
+        values ({{source}}, leaves, was_key, was_owner, {{owner_kind}}, was_data, was_partial, {{seen}});
+    end if;$write$);

@@ -2,7 +2,7 @@
 -- Returns:   their names, in the key's order
 -- Raises:    where there is none, or where it is deferrable (two rows could share a key inside a transaction)
 -- Locks:     none
--- Called by: changefeed.watch
+-- Called by: changefeed.install
 create function changefeed.key_of(relation regclass) returns text[]
 language plpgsql stable set search_path = pg_catalog
 as $key_of$
@@ -20,10 +20,11 @@ begin
    where i.indrelid = key_of.relation and i.indisprimary;
   if columns is null then
     raise exception 'changefeed cannot watch %: it has no primary key', relation
-      using hint = format('Add one: alter table %s add primary key (…).', relation);
+      using errcode = 'object_not_in_prerequisite_state', hint = format('Add one: alter table %s add primary key (…).', relation);
   elsif not immediate then
     raise exception 'changefeed cannot watch %: its primary key is deferrable', relation
-      using hint = 'Make the primary key NOT DEFERRABLE: two rows could share a key within a transaction.';
+      using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Make the primary key NOT DEFERRABLE: two rows could share a key within a transaction.';
   end if;
   return columns;
 end

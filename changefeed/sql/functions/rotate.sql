@@ -1,7 +1,7 @@
 -- Purpose:   retention. Seal the leaves whose time is over, and empty those that were sealed longer ago than retention.
 -- Returns:   how many leaves were emptied
--- Locks:     SHARE on a leaf to seal it, ACCESS EXCLUSIVE on a leaf to empty it, both NOWAIT: a TRUNCATE that waits
---            would make every writer wait behind it. What is busy is left for the next call.
+-- Locks:     the row of changefeed.state; SHARE on a leaf to seal it, ACCESS EXCLUSIVE on a leaf to empty it, both NOWAIT: a
+--            TRUNCATE that waits would make every writer wait behind it. What is busy is left for the next call.
 -- Called by: the leading relay, a few times per slot
 --
 -- Algorithm. To empty a leaf is only right if we can say afterwards which cursors have lost something. Naive: compare
@@ -10,51 +10,63 @@
 -- visible in the snapshot taken then, F. A cursor that includes F has seen the whole leaf; one that does not, may
 -- have missed rows of it, and is refused once the leaf is empty: F becomes the floor, in the same transaction.
 -- A slot is sealed one second after its end at the earliest, because a backend may be paused between the computation
--- of its slot and the locking of the leaf.
+-- of its slot and the locking of the leaf; a row that comes later still makes the leaf be sealed anew.
+-- The DEFAULT leaf, which takes what finds no other, has no time that could be over. It is sealed all the same, and later
+-- loses what the seal can see.
 create function changefeed.rotate() returns integer
 language plpgsql
+set search_path = pg_catalog
 as $rotate$
 declare
-  width    double precision;
-  keep     interval;
-  leaf     changefeed.leaf;
-  busy     smallint[];
-  emptied  integer := 0;
-  occupied boolean;
+  keep    interval;
+  leaf    changefeed.leaf;
+  busy    smallint[] := array[changefeed.slot(clock_timestamp()), changefeed.slot(clock_timestamp() - interval '1 second')];
+  emptied integer := 0;
+  errors  bigint;
+  found   boolean;
 begin
-  select extract(epoch from s.retention) / 5, s.retention into width, keep from changefeed.state s for update;
-  busy := array[((extract(epoch from clock_timestamp()) / width)::bigint % 8)::smallint,
-                ((extract(epoch from clock_timestamp() - interval '1 second') / width)::bigint % 8)::smallint,
-                changefeed.slot()];
-  for leaf in select * from changefeed.leaf l where l.slot <> all (busy) order by l.sealed_at nulls last loop
+  select s.retention into keep from changefeed.state s for update;
+  for leaf in select l.* from changefeed.leaf l join pg_class c on c.oid = l.relation
+               where l.slot <> all (busy) order by l.sealed_at nulls last loop
     begin
       if leaf.sealed_at is null then
-        execute format('select exists (select from only %s)', leaf.relation) into occupied;
-        if occupied then
+        execute format('select exists (select from only %s)', leaf.relation) into found;
+        if found then
           execute format('lock table only %s in share mode nowait', leaf.relation);
-          update changefeed.leaf l set sealed_at = clock_timestamp(), snapshot = pg_catalog.pg_current_snapshot()
+          update changefeed.leaf l set sealed_at = clock_timestamp(), snapshot = pg_current_snapshot()
            where l.slot = leaf.slot;
         end if;
       elsif leaf.sealed_at < clock_timestamp() - keep then
-        execute format('lock table only %s in access exclusive mode nowait', leaf.relation);
-        -- A row that the seal cannot see came late (a paused backend, a clock set back): seal it anew.
-        execute format('select exists (select from only %s e where not pg_catalog.pg_visible_in_snapshot(e.xid, $1))',
-                       leaf.relation) into occupied using leaf.snapshot;
-        if occupied then
-          update changefeed.leaf l set sealed_at = null, snapshot = null where l.slot = leaf.slot;
-        else
-          execute format('update changefeed.state s set floor = $1, capture_errors = s.capture_errors + '
-                         '(select count(*) from only %s e where e.op = ''error'')', leaf.relation) using leaf.snapshot;
-          execute format('truncate only %s', leaf.relation);
-          update changefeed.leaf l set sealed_at = null, snapshot = null where l.slot = leaf.slot;
+        found := false;
+        if leaf.slot >= 0 then
+          execute format('lock table only %s in access exclusive mode nowait', leaf.relation);
+          execute format('select exists (select from only %s e where not pg_visible_in_snapshot(e.xid, $1))', leaf.relation)
+            into found using leaf.snapshot;
+        end if;
+        if not found then
+          execute format('select count(*) from only %s e where e.op = ''error'' and pg_visible_in_snapshot(e.xid, $1)',
+                         leaf.relation) into errors using leaf.snapshot;
+          if leaf.slot >= 0 then
+            execute format('truncate only %s', leaf.relation);
+          else
+            execute format('delete from only %s e where pg_visible_in_snapshot(e.xid, $1)', leaf.relation)
+              using leaf.snapshot;
+          end if;
+          -- Leaves need not be emptied in the order in which they were sealed: a busy one comes late. The floor never sinks.
+          update changefeed.state s
+             set capture_errors = s.capture_errors + errors,
+                 floor = case when pg_snapshot_xmax(leaf.snapshot) < pg_snapshot_xmax(s.floor)
+                                or exists (select from pg_snapshot_xip(leaf.snapshot) as running
+                                            where pg_visible_in_snapshot(running, s.floor))
+                              then s.floor else leaf.snapshot end;
           emptied := emptied + 1;
         end if;
+        update changefeed.leaf l set sealed_at = null, snapshot = null where l.slot = leaf.slot;
       end if;
     exception when lock_not_available then
       continue;
     end;
   end loop;
-  delete from only changefeed.event_default e where e.at < clock_timestamp() - keep - keep;
   return emptied;
 end
 $rotate$;

@@ -1,0 +1,83 @@
+"""max_absence: without a relay the capture stops by itself, and the relay that comes back learns of it."""
+
+import asyncpg
+import pytest
+
+from tests.sql.vocabulary import Bell, Log
+
+EXTEND = "select changefeed.extend()"
+
+
+async def expire(feed: asyncpg.Connection) -> None:
+    """As if no relay had been there for max_absence."""
+    await feed.execute("update changefeed.state set until = clock_timestamp() - interval '1 second'")
+
+
+@pytest.mark.usefixtures("tree")
+async def test_when_the_lease_has_run_out_writes_succeed_and_nothing_is_recorded_or_rung(
+    app: asyncpg.Connection, feed: asyncpg.Connection, log: Log, bell: Bell
+) -> None:
+    await app.execute("insert into folder values (1, 'anne'); insert into file values (10, 1)")
+    await log.new()
+    await expire(feed)
+    await bell.fall_asleep()
+    await app.execute("insert into file values (20, 1); update folder set owner = 'bert'; truncate line")
+    await app.execute("alter table file drop column name; delete from file")
+    assert await log.new() == []
+    assert await bell.rung() == []
+
+
+@pytest.mark.usefixtures("item")
+async def test_the_relay_that_comes_back_is_told_once_and_capture_goes_on(
+    app: asyncpg.Connection, feed: asyncpg.Connection, log: Log
+) -> None:
+    assert await feed.fetchval(EXTEND) is False
+    await expire(feed)
+    await app.execute("insert into item values (1)")
+    assert await feed.fetchval(EXTEND) is True
+    await app.execute("insert into item values (2)")
+    assert (await log.only()).key == {"id": 2}
+    # And once more, when whoever wrote meanwhile has ended: nobody is left, so that is now.
+    assert [await feed.fetchval(EXTEND) for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.usefixtures("item")
+async def test_a_transaction_that_was_not_captured_makes_a_new_epoch_necessary_when_it_ends(
+    app: asyncpg.Connection, feed: asyncpg.Connection, log: Log
+) -> None:
+    """It commits after everybody has refetched, and no event will ever tell of it."""
+    await expire(feed)
+    transaction = app.transaction()
+    await transaction.start()
+    await app.execute("insert into item values (1)")
+    assert [await feed.fetchval(EXTEND) for _ in range(3)] == [True, False, False]
+    await app.execute("insert into item values (2)")
+    await transaction.commit()
+    assert await log.new() == []
+    assert [await feed.fetchval(EXTEND) for _ in range(3)] == [True, False, False]
+
+
+async def test_a_lease_lasts_as_long_as_a_relay_may_be_away(feed: asyncpg.Connection) -> None:
+    await feed.execute("select changefeed.configure(max_absence => '1 hour')")
+    await feed.execute(EXTEND)
+    assert await feed.fetchval(
+        "select until between clock_timestamp() + interval '59 minutes' and clock_timestamp() + interval '1 hour'"
+        " from changefeed.state"
+    )
+
+
+async def test_configure_changes_what_it_is_given_and_nothing_else(feed: asyncpg.Connection) -> None:
+    settings = "select retention::text, max_absence::text, doorbell from changefeed.state"
+    assert tuple(await feed.fetchrow(settings)) == ("24:00:00", "24:00:00", True)
+    await feed.execute("select changefeed.configure(doorbell => false)")
+    await feed.execute("select changefeed.configure(max_absence => '2 hours')")
+    await feed.execute("select changefeed.configure(retention => '10 hours')")
+    assert tuple(await feed.fetchrow(settings)) == ("10:00:00", "02:00:00", False)
+    await feed.execute("select changefeed.configure()")
+    assert tuple(await feed.fetchrow(settings)) == ("10:00:00", "02:00:00", False)
+
+
+@pytest.mark.parametrize("setting", ["retention => '0'", "max_absence => '-1 hour'", "retention => '999 ms'"])
+async def test_a_duration_that_cannot_be_meant_is_refused(feed: asyncpg.Connection, setting: str) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="at least one second"):
+        await feed.execute(f"select changefeed.configure({setting})")
