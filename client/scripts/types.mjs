@@ -13,7 +13,8 @@ import { fileURLToPath } from "node:url";
 import { shapes, types } from "./generator.mjs";
 
 const CLIENT = dirname(dirname(fileURLToPath(import.meta.url)));
-const ROOT = dirname(CLIENT);
+/** Where the server is; a test says that it is nowhere. */
+const ROOT = process.env.CHANGEFEED_TYPES_ROOT ?? dirname(CLIENT);
 const SCHEMAS = [
   "import json",
   "from changefeed.messages import server_message",

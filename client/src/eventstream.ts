@@ -1,5 +1,5 @@
 /**
- * The parser of `text/event-stream`, as the HTML standard describes it, for a stream that fetch() reads.
+ * The parser of `text/event-stream`, as the HTML standard describes it, for a stream that is read with fetch.
  *
  * EventSource cannot send an Authorization header, hence this. Text may arrive in pieces of any length, with any of the
  * three line ends. A block with an `id:` and no data, which dispatches nothing in the standard, is handed on as well: it

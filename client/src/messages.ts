@@ -4,13 +4,79 @@
  * Every message on the wire: what a server sends (ServerMessage) and what a client sends (ClientMessage).
  */
 
+export interface AgentCosts {
+  readonly agent: string | null;
+  readonly agent_tasks: number;
+  readonly cost_usd: string;
+  readonly tokens: number;
+}
+
 export interface ConflatedData {
   readonly count: number;
+}
+
+export interface ConnectorFigures {
+  readonly calls: number;
+  readonly errors: number;
+  readonly timeouts: number;
+  readonly error_rate: number | null;
+  readonly connector_id: string;
+  readonly name: string | null;
+  readonly provider: string | null;
+  readonly latency_p50_ms: number | null;
+  readonly latency_p95_ms: number | null;
+}
+
+export interface ConnectorStatistics {
+  readonly calls: number;
+  readonly errors: number;
+  readonly timeouts: number;
+  readonly error_rate: number | null;
+  readonly since: string;
+  readonly connectors: ReadonlyArray<ConnectorFigures>;
+}
+
+/** Agent tasks by when they were created, executions by when they started; never added up, for one may include the other. */
+export interface CostAnalytics {
+  readonly since: string;
+  readonly totals: CostTotals;
+  readonly by_day: ReadonlyArray<DayCosts>;
+  readonly by_agent: ReadonlyArray<AgentCosts>;
+  readonly by_task_type: ReadonlyArray<TaskTypeCosts>;
+  readonly by_workflow: ReadonlyArray<WorkflowCosts>;
+}
+
+export interface CostTotals {
+  readonly executions: number;
+  readonly execution_cost_usd: string;
+  readonly agent_tasks: number;
+  readonly agent_task_cost_usd: string;
+  readonly tokens: number;
 }
 
 export interface DashboardStatistics {
   readonly executions: ExecutionStatistics;
   readonly agent_tasks: TaskStatistics;
+}
+
+export interface DatabaseMetrics {
+  readonly name: string;
+  readonly version: string;
+  readonly size_bytes: number;
+  readonly connections: number;
+  readonly max_connections: number;
+  readonly transactions_per_second: number | null;
+  readonly cache_hit_ratio: number | null;
+  readonly notification_queue_usage: number;
+}
+
+export interface DayCosts {
+  readonly executions: number;
+  readonly execution_cost_usd: string;
+  readonly agent_tasks: number;
+  readonly agent_task_cost_usd: string;
+  readonly tokens: number;
+  readonly day: string;
 }
 
 export type Empty = Readonly<Record<string, never>>;
@@ -42,6 +108,33 @@ export interface ExecutionStatistics {
   readonly success_rate: number | null;
   readonly avg_duration_seconds: number | null;
   readonly cost_usd: string;
+}
+
+/** Of changefeed itself. `sessions`, `leading`, `lag_seconds` and `statistics_drift` are this process's own. */
+export interface FeedMetrics {
+  readonly live: boolean;
+  readonly leading: boolean;
+  readonly relays: number;
+  readonly sessions: number;
+  readonly lag_seconds: number | null;
+  readonly log_bytes: number;
+  readonly events_per_second: number | null;
+  readonly capture_errors: number;
+  readonly statistics_drift: number;
+}
+
+/** Of the machine that this process runs on. Null: the system does not say. */
+export interface HostMetrics {
+  readonly name: string;
+  readonly cpu_count: number;
+  readonly cpu_percent: number | null;
+  readonly load_1m: number | null;
+  readonly load_5m: number | null;
+  readonly load_15m: number | null;
+  readonly memory_total_bytes: number | null;
+  readonly memory_used_bytes: number | null;
+  readonly disk_total_bytes: number;
+  readonly disk_used_bytes: number;
 }
 
 export interface Limits {
@@ -94,6 +187,13 @@ export interface Server {
   readonly epoch: string;
 }
 
+export interface SystemMetrics {
+  readonly sampled_at: string;
+  readonly host: HostMetrics;
+  readonly database: DatabaseMetrics;
+  readonly changefeed: FeedMetrics;
+}
+
 export interface TaskData {
   readonly task_id: string | null;
   readonly execution_id: string | null;
@@ -116,8 +216,21 @@ export interface TaskStatistics {
   readonly cost_usd: string;
 }
 
+export interface TaskTypeCosts {
+  readonly task_type: string | null;
+  readonly agent_tasks: number;
+  readonly cost_usd: string;
+  readonly tokens: number;
+}
+
 export interface TokenExpiringData {
   readonly expires_at: string;
+}
+
+export interface WorkflowCosts {
+  readonly workflow_id: string | null;
+  readonly executions: number;
+  readonly cost_usd: string;
 }
 
 export interface AuthRequest {
@@ -162,12 +275,9 @@ export type AgentTaskUpdateMessage = Message<"agent-task-update", TaskData>;
 export type RowChangedMessage = Message<"row-changed", RowData>;
 export type RowsChangedMessage = Message<"rows-changed", RowsData>;
 export type DashboardStatsUpdateMessage = Message<"dashboard-stats-update", DashboardStatistics>;
-export type SystemMetricsUpdateMessage = Message<"system-metrics-update", Readonly<Record<string, unknown>>>;
-export type CostAnalyticsUpdateMessage = Message<"cost-analytics-update", Readonly<Record<string, unknown>>>;
-export type ConnectorStatsUpdateMessage = Message<
-  "connector-stats-update",
-  Readonly<Record<string, unknown>>
->;
+export type SystemMetricsUpdateMessage = Message<"system-metrics-update", SystemMetrics>;
+export type CostAnalyticsUpdateMessage = Message<"cost-analytics-update", CostAnalytics>;
+export type ConnectorStatsUpdateMessage = Message<"connector-stats-update", ConnectorStatistics>;
 export type ReadyMessage = Message<"ready", ReadyData>;
 export type SubscribedMessage = Message<"subscribed", ReadyData>;
 export type PongMessage = Message<"pong", Empty>;

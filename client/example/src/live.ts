@@ -1,0 +1,33 @@
+/**
+ * What was added to make the dashboard live: the feed, and which queries a message concerns. The rest of the change is one
+ * provider (main.tsx) and `usePolling(...)` where there was a number.
+ */
+
+import { Changefeed } from "changefeed-client";
+import type { Rules } from "changefeed-client/react";
+import { currentToken } from "./session.js";
+
+export const feed = new Changefeed({ url: location.origin, getToken: currentToken });
+
+const execution = { patch: { keys: [["executions", "all"]], id: "execution_id" } };
+/** Of a list by status nobody but the database knows whether a changed row still belongs to it. */
+const byStatus = [["executions", "status"]];
+
+export const rules: Rules = {
+  events: {
+    "execution-started": { ...execution, invalidate: byStatus },
+    "execution-updated": { ...execution, invalidate: byStatus },
+    "execution-completed": { ...execution, invalidate: byStatus },
+    "execution-failed": { ...execution, invalidate: byStatus },
+    "execution-deleted": { ...execution, invalidate: byStatus },
+    "dashboard-stats-update": { replace: [["statistics"]] },
+    "system-metrics-update": { replace: [["admin", "system"]] },
+    "cost-analytics-update": { replace: [["admin", "costs"]] },
+    "connector-stats-update": { replace: [["admin", "connectors"]] },
+  },
+  sources: {
+    "public.workflow_execution": [["executions"], ["statistics"], ["admin", "costs"]],
+    "public.agent_task": [["statistics"], ["admin", "costs"]],
+    "public.connector_call": [["admin", "connectors"]],
+  },
+};
