@@ -78,7 +78,7 @@ class Watch:
     """What a page has asked for and said."""
 
     def __init__(self, url: str) -> None:
-        self.host = urlsplit(url).netloc
+        self.admit(url)
         self.addresses: list[str] = []
         self.foreign: list[str] = []
         self.complaints: list[str] = []
@@ -86,6 +86,10 @@ class Watch:
         """Words of complaints that the test provokes: a browser reports each refused connection."""
         self.sockets: list[list[str]] = []
         """The frames that each WebSocket has received."""
+
+    def admit(self, url: str) -> None:
+        """This is the host that the page may talk to."""
+        self.host = urlsplit(url).netloc
 
     async def route(self, route: Route, request: Request) -> None:
         """Lets through what stays on this host."""
@@ -109,7 +113,7 @@ class Watch:
 
     def console(self, message: ConsoleMessage) -> None:
         """Something was written to the console."""
-        if message.type in ("error", "warning") and "404" not in message.text:  # TEMPORARY
+        if message.type in ("error", "warning"):
             self.complaints.append(f"{message.text} {message.location}")
 
     def _note(self, address: str) -> None:

@@ -17,7 +17,8 @@ const REMEMBERED = 20_000;
 const SPREAD_AFTER_CHANGE = 500;
 
 /** Whether a message is about one row. */
-export const isChange = (type) => type.startsWith("execution-") || type === "agent-task-update" || type === "row-changed";
+export const isChange = (type) =>
+  type.startsWith("execution-") || type === "agent-task-update" || type === "row-changed";
 
 export class Account {
   #ids = new RecentIds(REMEMBERED);
@@ -30,7 +31,7 @@ export class Account {
 
   /**
    * `listeners`: `state(account)`, `changed(account, message | null, measured)`, `figures(account)`,
-   * `log(account, direction, message)`. `measured`: the change was made while we were listening.
+   * `log(account, direction, message)`. `measured`: the change was made while we were listening, and is drawn.
    */
   constructor({ name, series, token, renew, listeners }) {
     this.name = name;
@@ -65,6 +66,8 @@ export class Account {
   async open() {
     try {
       this.connection.cursor = await this.#load();
+      // Without a place to go on from there is a gap before the stream, to be closed when that is live.
+      if (this.hasLists && this.connection.cursor === null) this.#due = 0;
     } catch {
       // The connection finds out what is wrong, and says so; the lists come as soon as it is live.
       this.#due = 0;
@@ -88,9 +91,10 @@ export class Account {
     }
     try {
       const { executions, tasks, cursor } = await this.rest.rows();
-      const now = Date.now();
-      this.executions.replace(executions, now);
-      this.tasks.replace(tasks, now);
+      // What the first load brings has not changed here yet.
+      const at = this.hasLists === null ? 0 : Date.now();
+      this.executions.replace(executions, at);
+      this.tasks.replace(tasks, at);
       this.hasLists = true;
       this.#listeners.changed(this, null, false);
       return cursor;
@@ -113,7 +117,7 @@ export class Account {
       const cursor = await this.#load();
       this.#due = null;
       this.#failures = 0;
-      if (this.hasLists) this.#goOnFrom(cursor);
+      if (this.hasLists && cursor !== null) this.#goOnFrom(cursor);
     } catch {
       // Without a connection there is no hurry: the next one begins with this.
       this.#due = 500 + backoff(this.#failures++, Math.random());
@@ -143,7 +147,11 @@ export class Account {
     }
     if (state.name === "waiting" || state.name === "stopped") {
       const since = this.connection.cursor;
-      this.#listeners.log(this, "lost", { type: state.name, timestamp: null, data: { sentence: state.sentence, since } });
+      this.#listeners.log(this, "lost", {
+        type: state.name,
+        timestamp: null,
+        data: { sentence: state.sentence, since },
+      });
     }
     this.#listeners.state(this);
   }
@@ -197,7 +205,8 @@ export class Account {
     const missed = Date.parse(message.timestamp) < this.#readyAt;
     if (missed) this.counts.caughtUp++;
     this.#apply(message);
-    this.#listeners.changed(this, message, !missed);
+    // Of a table that has no board here nothing is drawn, so there is nothing to measure.
+    this.#listeners.changed(this, message, !missed && message.type !== "row-changed");
   }
 
   #apply({ type, data }) {

@@ -45,7 +45,8 @@ export class Announcer {
     if (this.#states.get(name) === state.name) return;
     this.#states.set(name, state.name);
     if (state.name === "live") this.say(`${name} is live${outcome === null ? "" : ` again; ${RESUMED[outcome]}`}.`);
-    if (state.name === "waiting" || state.name === "stopped") this.say(`${name} is ${OFF[state.name]}: ${sentence(state)}`);
+    if (state.name === "waiting" || state.name === "stopped")
+      this.say(`${name} is ${OFF[state.name]}: ${sentence(state)}`);
   }
 
   change() {

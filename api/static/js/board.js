@@ -62,7 +62,10 @@ export class Board {
       this.#show(slot, entered && this.#drawn);
     }
     const shown = Math.min(this.#slots.length, this.#rows.size);
-    setText(this.#caption, this.#rows.size > shown ? `${this.#title}: the latest ${shown} of ${this.#rows.size}` : this.#title);
+    setText(
+      this.#caption,
+      this.#rows.size > shown ? `${this.#title}: the latest ${shown} of ${this.#rows.size}` : this.#title,
+    );
     if (this.#rows.size > 0) this.#drawn = true;
   }
 

@@ -42,7 +42,13 @@ const identity = (label, key) => ({
   },
 });
 
-const status = { label: "Status", name: "status", make: statusParts, text: (row) => row.status ?? NOTHING, show: showStatus };
+const status = {
+  label: "Status",
+  name: "status",
+  make: statusParts,
+  text: (row) => row.status ?? NOTHING,
+  show: showStatus,
+};
 
 const progress = {
   label: "Progress",
@@ -56,7 +62,12 @@ export const EXECUTION = [
   identity("Execution", "execution_id"),
   status,
   progress,
-  { label: "Step, error", name: "step", text: (row) => row.current_node ?? row.error_message ?? NOTHING, show: showWhole },
+  {
+    label: "Step, error",
+    name: "step",
+    text: (row) => row.current_node ?? row.error_message ?? NOTHING,
+    show: showWhole,
+  },
   { label: "Cost", name: "cost", text: (row) => dollars(row.cost_usd) },
 ];
 

@@ -17,15 +17,21 @@ export class Controls {
     this.#announce = announce;
     parts.cut.addEventListener("click", () => this.#cut());
     parts.restart.addEventListener("click", () =>
-      this.#post("demo/restart-relay", parts.restart, ({ sessions, milliseconds }) =>
-        `${plural(sessions, "database session")} of the relay ended in ${duration(milliseconds)}. ` +
-        "It connects again by itself; the browsers' connections stay, and what changed meanwhile comes late, not never.",
+      this.#post(
+        "demo/restart-relay",
+        parts.restart,
+        ({ sessions, milliseconds }) =>
+          `${plural(sessions, "database session")} of the relay ended in ${duration(milliseconds)}. ` +
+          "It connects again by itself; the browsers' connections stay, and what changed meanwhile comes late, not never.",
       ),
     );
     parts.bulk.addEventListener("click", () =>
-      this.#post("demo/bulk-update", parts.bulk, ({ rows, milliseconds }) =>
-        `One statement changed ${plural(rows, "execution")} in ${duration(milliseconds)}: each costs a cent more. ` +
-        "Every owner got his own.",
+      this.#post(
+        "demo/bulk-update",
+        parts.bulk,
+        ({ rows, milliseconds }) =>
+          `One statement changed ${plural(rows, "execution")} in ${duration(milliseconds)}: each costs a cent more. ` +
+          "Every owner got his own.",
       ),
     );
   }

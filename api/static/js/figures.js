@@ -80,7 +80,9 @@ export class Figures {
   }
 
   #table({ caption, columns }) {
-    const heads = columns.map(([label], number) => element("th", { scope: "col", class: number > 0 ? "right" : null }, label));
+    const heads = columns.map(([label], number) =>
+      element("th", { scope: "col", class: number > 0 ? "right" : null }, label),
+    );
     const head = element("thead", {}, element("tr", {}, ...heads));
     return element("table", { class: "small" }, element("caption", {}, caption), head, this.#body);
   }
@@ -89,7 +91,7 @@ export class Figures {
   render(body) {
     if (body === undefined) return;
     this.element.hidden = false;
-    this.#view.pairs.forEach(([, text], number) => this.#set(this.#values[number], text(body)));
+    for (const [number, [, text]] of this.#view.pairs.entries()) this.#set(this.#values[number], text(body));
     if (this.#view.table !== undefined) this.#fill(this.#view.table, body);
     this.#drawn = true;
   }
@@ -98,13 +100,15 @@ export class Figures {
     const shown = rows(body).slice(0, most);
     while (this.#body.rows.length > shown.length) this.#body.lastElementChild.remove();
     while (this.#body.rows.length < shown.length) this.#body.append(this.#row(columns));
-    shown.forEach((row, line) => {
-      columns.forEach(([, text], number) => this.#set(this.#body.rows[line].cells[number], text(row)));
-    });
+    for (const [line, row] of shown.entries()) {
+      for (const [number, [, text]] of columns.entries()) this.#set(this.#body.rows[line].cells[number], text(row));
+    }
   }
 
   #row(columns) {
-    const cells = columns.map((_, number) => element(number === 0 ? "th" : "td", number === 0 ? { scope: "row" } : { class: "right" }));
+    const cells = columns.map((_, number) =>
+      element(number === 0 ? "th" : "td", number === 0 ? { scope: "row" } : { class: "right" }),
+    );
     return element("tr", {}, ...cells);
   }
 

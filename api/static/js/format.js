@@ -9,7 +9,8 @@ export const NOTHING = "–";
 
 export const count = (number) => (Number.isFinite(number) ? whole.format(number) : NOTHING);
 
-export const compact = (number) => (Number.isFinite(number) ? (number < 10_000 ? whole : short).format(number) : NOTHING);
+export const compact = (number) =>
+  Number.isFinite(number) ? (number < 10_000 ? whole : short).format(number) : NOTHING;
 
 /** Money comes as a decimal text, because a binary number could not hold it. For the eye, one is close enough. */
 export const dollars = (text) => (text === null || text === undefined ? NOTHING : money.format(Number(text)));
@@ -21,7 +22,7 @@ export function duration(ms) {
   if (!Number.isFinite(ms)) return NOTHING;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+  return `${Math.round(ms / 60_000)} min`;
 }
 
 export const seconds = (ms) => `${Math.max(0, Math.round(ms / 1000))} s`;

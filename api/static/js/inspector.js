@@ -55,7 +55,10 @@ export class Inspector {
     this.#parts.none.hidden = entries.length > 0;
     setText(pause, this.#held === null ? "Pause" : "Follow");
     const since = this.#record.total - (this.#held ?? 0);
-    setText(paused, this.#held === null ? `${plural(this.#record.total, "message")}` : `Paused; ${count(since)} came since`);
+    setText(
+      paused,
+      this.#held === null ? `${plural(this.#record.total, "message")}` : `Paused; ${count(since)} came since`,
+    );
   }
 
   /** Where each connection is. */
@@ -82,7 +85,13 @@ export class Inspector {
     const subject = message.data?.task_id ?? id;
     return element(
       "li",
-      { role: "option", id: `message-${number}`, "data-number": number, "data-series": series, "aria-selected": "false" },
+      {
+        role: "option",
+        id: `message-${number}`,
+        "data-number": number,
+        "data-series": series,
+        "aria-selected": "false",
+      },
       element("span", { class: "when" }, moment(at)),
       element("span", { class: "who" }, element("span", { class: "swatch", "aria-hidden": "true" }), name),
       element("span", { class: "what" }, wordsOf(direction, message)),

@@ -14,6 +14,7 @@ export class Overview {
   #accounts;
   #values;
   #clock;
+  #named = new Set();
 
   /** `values`: the elements to fill, by name. */
   constructor(accounts, values, place) {
@@ -23,14 +24,15 @@ export class Overview {
     place.append(this.#chart.element);
   }
 
-  /** Name an account's dots. */
-  addAccount({ name, series }) {
+  /** What was measured of one change of this account's. */
+  add({ name, series }, sample) {
+    this.#samples.add({ series, ...sample });
+    if (this.#named.has(name)) return;
+    this.#named.add(name);
     const swatch = element("span", { class: "swatch" });
-    this.#values.legend.append(element("li", { "data-series": series }, swatch, name));
-  }
-
-  add(sample) {
-    this.#samples.add(sample);
+    const entries = [...this.#values.legend.children];
+    const next = entries.find((entry) => Number(entry.dataset.series ?? 0) > series) ?? null;
+    this.#values.legend.insertBefore(element("li", { "data-series": series }, swatch, name), next);
   }
 
   /** A message that says when it was made, at the moment when it arrived. */
@@ -68,7 +70,10 @@ export class Overview {
     setText(
       this.#values.outcomes,
       `${sum(({ outcomes }) => outcomes.fresh)} fresh, ${sum(({ outcomes }) => outcomes.replayed)} replayed,` +
-        ` ${sum(({ outcomes }) => outcomes.resync)} resync; ${plural(sum(({ counts }) => counts.repeats), "repeat")} dropped`,
+        ` ${sum(({ outcomes }) => outcomes.resync)} resync; ${plural(
+          sum(({ counts }) => counts.repeats),
+          "repeat",
+        )} dropped`,
     );
   }
 }

@@ -34,14 +34,19 @@ class Page {
   #announcer = new Announcer(document.getElementById("announcements"));
   #overview = new Overview(() => this.#accounts, parts("figure"), document.getElementById("chart"));
   #inspector = new Inspector(parts("inspector"), () => this.#frames.request(this.#renderInspector));
-  #controls = new Controls(parts("try"), () => this.#accounts, (sentence) => this.#announcer.say(sentence));
+  #controls = new Controls(
+    parts("try"),
+    () => this.#accounts,
+    (sentence) => this.#announcer.say(sentence),
+  );
   #polling = null;
   #summary = document.getElementById("summary");
   #renderInspector = () => this.#inspector.render();
 
   async start() {
     const tokens = await demoTokens().catch(() => ({}));
-    for (const [name, token] of Object.entries(tokens)) this.#add(name, token, async () => (await demoTokens())[name] ?? token);
+    for (const [name, token] of Object.entries(tokens))
+      this.#add(name, token, async () => (await demoTokens())[name] ?? token);
     if (this.#accounts.length > 0) this.#controls.offerDemonstration();
     else this.#askForTokens();
     setInterval(() => this.#tick(), 1000);
@@ -73,24 +78,19 @@ class Page {
     this.#panes.set(account, pane);
     document.getElementById("panes").append(pane.element);
     this.#inspector.addAccount(name);
-    this.#overview.addAccount(account);
     if (this.#polling === null) {
       this.#polling = new Polling(account, parts("poll"));
       for (const node of document.querySelectorAll("[data-polled-account]")) node.textContent = name;
       document.getElementById("polling").hidden = false;
     }
-    this.#open(account);
-  }
-
-  async #open(account) {
-    await account.open();
-    if (account === this.#accounts[0]) this.#polling.start();
+    account.open();
   }
 
   #moved(account) {
     const pane = this.#panes.get(account);
     if (pane === undefined) return;
     this.#announcer.state(account);
+    if (account === this.#accounts[0] && account.state.name === "live") this.#polling.start();
     this.#frames.request(pane.renderState);
     this.#frames.request(this.#renderSummary);
   }
@@ -105,10 +105,10 @@ class Page {
   }
 
   /** From the moment when the row was written to the moment when it is on screen. */
-  #measure({ series }, message) {
+  #measure(account, message) {
     const captured = Date.parse(message.timestamp);
     const arrived = Date.now() - captured;
-    return (now) => this.#overview.add({ series, at: now, arrived, painted: now - captured });
+    return (now) => this.#overview.add(account, { at: now, arrived, painted: now - captured });
   }
 
   #logged(account, direction, message) {

@@ -78,7 +78,10 @@ export class Pane {
     setText(this.#story, storyOf(this.#account));
     const waiting = state.name === "waiting";
     setText(this.#cut, waiting ? "Reconnect now" : "Cut");
-    this.#cut.setAttribute("aria-label", waiting ? `Reconnect ${this.#account.name} now` : `Cut the connection of ${this.#account.name}`);
+    this.#cut.setAttribute(
+      "aria-label",
+      waiting ? `Reconnect ${this.#account.name} now` : `Cut the connection of ${this.#account.name}`,
+    );
     this.#cut.disabled = state.name !== "live" && !waiting;
     this.renderRows();
   };
@@ -90,7 +93,7 @@ export class Pane {
 }
 
 /** The connection's state in a sentence. */
-function storyOf({ state, outcome, counts, refetching }) {
+function storyOf({ state, outcome, counts, refetching, admin }) {
   switch (state.name) {
     case "idle":
       return "First load.";
@@ -103,10 +106,12 @@ function storyOf({ state, outcome, counts, refetching }) {
     default: {
       const since = `Live since ${time(state.since)}`;
       if (refetching) return `${since}; fetching everything anew.`;
-      const came = `${plural(counts.changes, "change")} came`;
+      const came = admin ? `${plural(counts.messages, "message")} came` : `${plural(counts.changes, "change")} came`;
       if (outcome === "fresh") return `${since}; resumed, nothing was missed. ${came}.`;
-      if (outcome === "replayed") return `${since}; resumed, ${plural(counts.caughtUp, "missed change")} replayed. ${came}.`;
-      if (outcome === "resync") return `${since}; too much was missed to replay, so everything was fetched anew. ${came}.`;
+      if (outcome === "replayed")
+        return `${since}; resumed, ${plural(counts.caughtUp, "missed change")} replayed. ${came}.`;
+      if (outcome === "resync")
+        return `${since}; too much was missed to replay, so everything was fetched anew. ${came}.`;
       return `${since}. ${came}.`;
     }
   }

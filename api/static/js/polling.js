@@ -25,8 +25,8 @@ export class Polling {
   #dueAt = 0;
   #available = true;
   #problem = null;
-  #polls = 0;
   #audit = null;
+  #timer = null;
   #lines = [];
 
   /** `parts`: the elements of the page, by name. */
@@ -36,10 +36,11 @@ export class Polling {
     this.#rest = new Rest(() => account.connection.token);
   }
 
-  /** Poll now, and every INTERVAL_MS from now on. */
+  /** Poll now, and every INTERVAL_MS from now on. Once is enough. */
   start() {
+    if (this.#timer !== null) return;
+    this.#timer = setInterval(() => this.#poll(), INTERVAL_MS);
     this.#poll();
-    setInterval(() => this.#poll(), INTERVAL_MS);
   }
 
   async #poll() {
@@ -51,7 +52,6 @@ export class Polling {
       this.#executions.replace(executions, began);
       this.#tasks.replace(tasks, began);
       this.#polledAt = Date.now();
-      this.#polls++;
       this.#problem = null;
       this.#available = true;
       const audited = [
@@ -95,10 +95,14 @@ export class Polling {
     put("liveRequests", `${count(rest.requests)}, then ${plural(counts.messages, "message")}`);
     put("liveBytes", bytes(rest.bytes + counts.bytes));
     const total = executions.size + tasks.size;
-    const wrong = this.#polledAt === null ? null : outdated(executions, this.#executions) + outdated(tasks, this.#tasks);
+    const wrong =
+      this.#polledAt === null ? null : outdated(executions, this.#executions) + outdated(tasks, this.#tasks);
     put("polledWrong", wrong === null ? NOTHING : `${count(wrong)} of ${count(total)}`);
     this.#parts.polledWrong.classList.toggle("bad", wrong > 0);
-    put("liveWrong", this.#audit === null ? NOTHING : `${count(this.#audit.differing)} of ${count(this.#audit.compared)} checked`);
+    put(
+      "liveWrong",
+      this.#audit === null ? NOTHING : `${count(this.#audit.differing)} of ${count(this.#audit.compared)} checked`,
+    );
     this.#parts.liveWrong.classList.toggle("bad", (this.#audit?.differing ?? 0) > 0);
   }
 
@@ -116,7 +120,11 @@ export class Polling {
     cells[0].setAttribute("scope", "row");
     const row = element("tr", {}, ...cells);
     this.#parts.lines.append(row);
-    return { row, id: cells[0], live: cells[1], polled: cells[2] };
+    const words = element("span");
+    // The line through it is seen, but not heard.
+    const age = element("span", { class: "unseen" });
+    cells[2].append(words, age);
+    return { row, id: cells[0], live: cells[1], polled: words, age };
   }
 
   #show(line, id) {
@@ -127,7 +135,7 @@ export class Polling {
     const wrong = this.#polledAt !== null && !alike(live, polled);
     setText(line.polled, this.#polledAt === null ? NOTHING : polled === undefined ? "not there" : wordsOf(polled));
     line.row.classList.toggle("outdated", wrong);
-    line.polled.title = wrong ? "Out of date" : "";
+    setText(line.age, wrong ? " (out of date)" : "");
   }
 }
 

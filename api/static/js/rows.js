@@ -44,12 +44,13 @@ export class Rows {
     }
   }
 
-  /** These are all rows there are. Those that were known keep their place; the others come before, what is at work last. */
+  /** These are all rows there are, the newest first. What was known keeps its place; the rest comes before, what is at work last. */
   replace(items, at) {
     const found = new Map(items.map((row) => [row[this.key], row]));
     const known = [...this.#rows].filter(([id]) => found.has(id));
     const places = new Set(known.map(([id]) => id));
-    const fresh = items.filter((row) => !places.has(row[this.key])).sort(byLife);
+    const fresh = items.filter((row) => !places.has(row[this.key])).reverse();
+    fresh.sort((one, other) => atWork(one) - atWork(other));
     this.#rows = new Map(fresh.map((row) => [row[this.key], { row, at }]));
     for (const [id, former] of known) {
       const row = found.get(id);
@@ -75,7 +76,4 @@ function same(one, other) {
   return Object.keys(one).every((name) => name === "previous_status" || one[name] === other[name]);
 }
 
-function byLife(one, other) {
-  const order = Number(UNDER_WAY.has(one.status)) - Number(UNDER_WAY.has(other.status));
-  return order || String(one.started_at ?? "").localeCompare(String(other.started_at ?? ""));
-}
+const atWork = (row) => Number(UNDER_WAY.has(row.status));

@@ -11,6 +11,7 @@ const TILES = [
   { label: "Cost", text: ({ executions }) => dollars(executions.cost_usd) },
   { label: "Agent tasks", text: ({ agent_tasks }) => count(agent_tasks.total) },
   { label: "Tokens", text: ({ agent_tasks }) => compact(agent_tasks.tokens) },
+  { label: "Tasks' cost", text: ({ agent_tasks }) => dollars(agent_tasks.cost_usd) },
 ];
 
 export class Tiles {
