@@ -48,6 +48,8 @@ class Page:
     """Counts the calls of watch, unwatch, pause and resume."""
     kicks: int
     """Counts the calls of kick."""
+    inquiries: int
+    """Counts the calls of inquire."""
     more: bool
     """There is more than the limit: these events are some of the window, not its first ones."""
 
@@ -89,6 +91,7 @@ async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limi
         leased=first["leased"],
         watch_changes=first["watch_changes"],
         kicks=first["kicks"],
+        inquiries=first["inquiries"],
         more=len(found) > limit,
     )
 

@@ -32,6 +32,8 @@ class Pulse:
         self.watches: tuple[Watch, ...] = ()
         self.kicks = -1
         """The database's count of kicks; -1 before the first look."""
+        self.inquiries = -1
+        """The database's count of inquiries; -1 before the first look."""
         self.looked_at = float("-inf")
         self.looks = 0
         self.begun = 0

@@ -287,3 +287,4 @@ class Relay:
             self._watch_changes = page.watch_changes
         self.pulse.leased = page.leased
         self.pulse.kicks = page.kicks
+        self.pulse.inquiries = page.inquiries

@@ -14,6 +14,8 @@ import asyncpg
 
 from .sql import query
 
+VERSION = 1
+"""Of the trigger functions that this release writes: `watch` again what has another one."""
 TRIGGERS = 4
 """On each watched table: insert, update, delete, truncate."""
 

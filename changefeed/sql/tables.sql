@@ -55,7 +55,8 @@ create table changefeed.state (
   floor          pg_snapshot,                                     -- cursors that do not include this are too old; null: none is
   capture_errors bigint not null default 0,                       -- errors in leaves that have been emptied since
   watch_changes  bigint not null default 0,                       -- counts watch, unwatch, pause and resume: relays look
-  kicks          bigint not null default 0                        -- counts the calls of kick: processes look
+  kicks          bigint not null default 0,                       -- counts the calls of kick: processes look
+  inquiries      bigint not null default 0                        -- counts the calls of inquire: processes answer
 );
 insert into changefeed.state (until) values (now() + interval '24 hours');
 
@@ -83,6 +84,7 @@ create table changefeed.watch (
   fail_closed boolean not null,
   paused     boolean not null default false,
   version    integer not null,           -- of the generated trigger functions
+  functions  jsonb not null default '{}',  -- these, with the sha256 of each one's body: doctor sees that one was changed
   watched_at timestamptz not null default now()
 );
 
@@ -101,6 +103,31 @@ create unlogged table changefeed.ticket (
   expires_at timestamptz not null
 );
 create index ticket_expires_at on changefeed.ticket (expires_at);  -- for the sweep, which every issue does
+
+-- How many connections a user has with a process: what the cap over all processes is reckoned from. See changefeed.attend().
+create unlogged table changefeed.presence (
+  who         bytea,                  -- a digest of the user's id
+  backend     integer,                -- the database session of the process's listener
+  started_at  timestamptz not null,   -- when that session began: a number may be given out again
+  connections integer not null,
+  primary key (who, backend)
+);
+
+-- What `changefeed explain` asks every process: who of this owner's is connected with you? And the answers. They are read at
+-- once, and swept by whoever asks next. See changefeed.inquire().
+create unlogged table changefeed.inquiry (
+  id         bigint generated always as identity primary key,
+  owner_kind text not null,
+  owner      text not null,
+  at         timestamptz not null default clock_timestamp()
+);
+
+create unlogged table changefeed.testimony (
+  inquiry bigint references changefeed.inquiry on delete cascade,
+  backend integer,                    -- the database session of the answering process's listener
+  answer  jsonb not null,
+  primary key (inquiry, backend)
+);
 
 -- The leaves. Unlogged: no WAL for them and nothing shipped to replicas. The DEFAULT one takes what finds no other,
 -- so that a missing leaf never breaks a write; the indexes go down to every leaf, also to one that is attached later.

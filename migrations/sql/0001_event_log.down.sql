@@ -26,5 +26,5 @@ end
 $drop$;
 
 drop table changefeed.event, changefeed.leaf, changefeed.state, changefeed.epoch, changefeed.watch, changefeed.kick,
-  changefeed.ticket;
+  changefeed.ticket, changefeed.presence, changefeed.testimony, changefeed.inquiry;
 drop function changefeed.slot(timestamptz);

@@ -55,7 +55,8 @@ create table changefeed.state (
   floor          pg_snapshot,                                     -- cursors that do not include this are too old; null: none is
   capture_errors bigint not null default 0,                       -- errors in leaves that have been emptied since
   watch_changes  bigint not null default 0,                       -- counts watch, unwatch, pause and resume: relays look
-  kicks          bigint not null default 0                        -- counts the calls of kick: processes look
+  kicks          bigint not null default 0,                       -- counts the calls of kick: processes look
+  inquiries      bigint not null default 0                        -- counts the calls of inquire: processes answer
 );
 insert into changefeed.state (until) values (now() + interval '24 hours');
 
@@ -83,6 +84,7 @@ create table changefeed.watch (
   fail_closed boolean not null,
   paused     boolean not null default false,
   version    integer not null,           -- of the generated trigger functions
+  functions  jsonb not null default '{}',  -- these, with the sha256 of each one's body: doctor sees that one was changed
   watched_at timestamptz not null default now()
 );
 
@@ -101,6 +103,31 @@ create unlogged table changefeed.ticket (
   expires_at timestamptz not null
 );
 create index ticket_expires_at on changefeed.ticket (expires_at);  -- for the sweep, which every issue does
+
+-- How many connections a user has with a process: what the cap over all processes is reckoned from. See changefeed.attend().
+create unlogged table changefeed.presence (
+  who         bytea,                  -- a digest of the user's id
+  backend     integer,                -- the database session of the process's listener
+  started_at  timestamptz not null,   -- when that session began: a number may be given out again
+  connections integer not null,
+  primary key (who, backend)
+);
+
+-- What `changefeed explain` asks every process: who of this owner's is connected with you? And the answers. They are read at
+-- once, and swept by whoever asks next. See changefeed.inquire().
+create unlogged table changefeed.inquiry (
+  id         bigint generated always as identity primary key,
+  owner_kind text not null,
+  owner      text not null,
+  at         timestamptz not null default clock_timestamp()
+);
+
+create unlogged table changefeed.testimony (
+  inquiry bigint references changefeed.inquiry on delete cascade,
+  backend integer,                    -- the database session of the answering process's listener
+  answer  jsonb not null,
+  primary key (inquiry, backend)
+);
 
 -- The leaves. Unlogged: no WAL for them and nothing shipped to replicas. The DEFAULT one takes what finds no other,
 -- so that a missing leaf never breaks a write; the indexes go down to every leaf, also to one that is attached later.
@@ -170,6 +197,51 @@ language sql immutable set search_path = pg_catalog
 return (
   select format('(select %s)', string_agg(format('%1$s.%2$I as %2$I', as_row.row_name, name), ', ' order by nr))
     from unnest(as_row.columns) with ordinality as c (name, nr));
+
+-- Purpose:   tell the other processes how many connections some users have with this one, and hear how many they have
+--            with all others: what makes the cap on a user's connections hold over all processes.
+-- Parameters: backend, the database session of the process's listener, by which it is known; whose, digests of users;
+--            counts, their connections here, in the same order, 0: none any more; anew: everything that this session has
+--            said before is forgotten, and with it what processes have left behind that are no more
+-- Returns:   those of the users who have connections with other processes, and how many
+-- Locks:     an advisory lock until the end of the transaction, so that of two processes that speak at the same time
+--            one sees what the other has said; waits for it at most 2 s
+-- Called by: every API process, at most once a second, when something has changed
+--
+-- A process is alive as long as its listener's session is; where we may not see when that began (it is another role's),
+-- its number alone has to do.
+create function changefeed.attend(backend integer, whose bytea[], counts integer[], anew boolean)
+  returns table (who bytea, elsewhere bigint)
+language plpgsql
+set search_path = pg_catalog set lock_timeout = '2s'
+as $attend$
+declare
+  started timestamptz;
+begin
+  perform pg_advisory_xact_lock(1667785319, 5);
+  select a.backend_start into started from pg_stat_activity a where a.pid = attend.backend;
+  if anew then
+    delete from changefeed.presence p
+     where p.backend = attend.backend
+        or not exists (select from pg_stat_activity a
+                        where a.pid = p.backend and coalesce(a.backend_start, p.started_at) = p.started_at);
+  end if;
+  delete from changefeed.presence p using unnest(whose, counts) as t (who, connections)
+   where p.who = t.who and p.backend = attend.backend and t.connections = 0;
+  insert into changefeed.presence (who, backend, started_at, connections)
+    select t.who, attend.backend, started, t.connections
+      from unnest(whose, counts) as t (who, connections)
+     where t.connections > 0 and started is not null
+    on conflict on constraint presence_pkey do update
+      set connections = excluded.connections, started_at = excluded.started_at;
+  return query
+    select p.who, sum(p.connections)::bigint
+      from changefeed.presence p
+      join pg_stat_activity a on a.pid = p.backend and coalesce(a.backend_start, p.started_at) = p.started_at
+     where p.who = any (whose) and p.backend <> attend.backend
+     group by p.who;
+end
+$attend$;
 
 -- Purpose:   the type that a domain stands for, through domains over domains; any other type itself.
 -- Locks:     none
@@ -552,7 +624,7 @@ begin
   if class.oid is null or class.relkind not in ('r', 'p') then
     raise exception '%: % is not a table', told, relation
       using errcode = 'wrong_object_type', hint = 'Triggers see the changes of tables; of a view, name the tables behind it.';
-  elsif class.relnamespace = 'changefeed'::regnamespace then
+  elsif class.relnamespace = 'changefeed'::regnamespace and class.relname !~ '^canary_' then  -- doctor's, for a moment
     raise exception '%: % is a table of changefeed''s own', told, relation
       using errcode = 'wrong_object_type', hint = 'Name the table with its schema.';
   elsif class.relpersistence = 't' then
@@ -722,6 +794,30 @@ return (
   select string_agg(case when nr % 2 = 0 then fill.parts ->> piece else piece end, '' order by nr)
     from regexp_split_to_table(fill.template, '\{\{|\}\}') with ordinality as pieces (piece, nr));
 
+-- Purpose:   ask every process that follows the log what it knows of an owner's sessions. The answers come as rows of
+--            changefeed.testimony, one a process, within a moment.
+-- Parameters: owner_kind, owner
+-- Returns:   the number of the inquiry
+-- Locks:     the row of changefeed.state
+-- Called by: `changefeed explain`, `changefeed doctor`
+--
+-- A row and a counter that every look at the log reads, as with changefeed.kick(): a process is asked without a query of
+-- its own, and any role may NOTIFY.
+create function changefeed.inquire(owner_kind text, owner text) returns bigint
+language plpgsql
+set search_path = pg_catalog
+as $inquire$
+declare
+  number bigint;
+begin
+  delete from changefeed.inquiry i where i.at < clock_timestamp() - interval '1 minute';
+  insert into changefeed.inquiry as i (owner_kind, owner) values (inquire.owner_kind, inquire.owner) returning i.id into number;
+  update changefeed.state s set inquiries = s.inquiries + 1;
+  perform pg_notify('changefeed', '') from changefeed.state s where s.doorbell;
+  return number;
+end
+$inquire$;
+
 -- Purpose:   the work of changefeed.watch().
 -- Parameters: those of changefeed.watch(); schemas, the caller's search path
 -- Returns:   the table's name as it stands in events
@@ -833,6 +929,11 @@ begin
     placed := placed || changefeed.install_parent(watch, parent.relation, parent.columns, probed.definition, path);
   end loop;
   perform changefeed.remove_triggers(watch.id, but => placed);
+  update changefeed.watch w
+     set functions = (select jsonb_object_agg(p.proname, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))
+                        from pg_proc p
+                       where p.pronamespace = 'changefeed'::regnamespace and p.proname = any (placed))
+   where w.id = watch.id;
 
   update changefeed.state s set watch_changes = s.watch_changes + 1;
   -- What was sent so far is no longer what would be sent now.

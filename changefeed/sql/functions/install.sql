@@ -109,6 +109,11 @@ begin
     placed := placed || changefeed.install_parent(watch, parent.relation, parent.columns, probed.definition, path);
   end loop;
   perform changefeed.remove_triggers(watch.id, but => placed);
+  update changefeed.watch w
+     set functions = (select jsonb_object_agg(p.proname, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))
+                        from pg_proc p
+                       where p.pronamespace = 'changefeed'::regnamespace and p.proname = any (placed))
+   where w.id = watch.id;
 
   update changefeed.state s set watch_changes = s.watch_changes + 1;
   -- What was sent so far is no longer what would be sent now.
