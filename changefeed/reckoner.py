@@ -78,7 +78,7 @@ class Reckoner:
                 await self._asking.wait(min(LONGEST_PAUSE, statistics.until_asking()))
                 continue
             try:
-                snapshot, tallies = await self._answer(job)
+                snapshot, tallies = await self.answer(job)
             except BaseException as error:
                 statistics.fail(job)
                 if not isinstance(error, Exception):
@@ -87,7 +87,8 @@ class Reckoner:
             else:
                 statistics.finish(job, snapshot, tallies)
 
-    async def _answer(self, job: Job) -> Answer:
+    async def answer(self, job: Job) -> Answer:
+        """Run one aggregate. Raises NotInstalledError, asyncpg.PostgresError, OSError, TimeoutError."""
         topic = job.statistic.topic
         if topic == topics.SYSTEM_METRICS:
             vital = await self._vitals.now()
