@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from changefeed.cursor import Cursor
 from changefeed.errors import AuthenticationError, TopicError
 from changefeed.feed import Feed
 from changefeed.message import rfc3339
@@ -29,8 +30,10 @@ from changefeed.session import Item, Session
 from changefeed.subscription import Change, Subscription
 from changefeed.topics import ADMIN
 
+from . import journal
 from .allowance import Allowance
 from .closing import Ending, error_text
+from .counts import Counts
 from .greeting import greeting
 from .identity import Identity
 from .tokens import TokenVerifier
@@ -46,21 +49,35 @@ class Client:
 
     __slots__ = (
         "_allowance",
+        "_counts",
         "_errors",
         "_feed",
         "_greeted",
         "_topics",
         "_verifier",
         "_warned",
+        "began",
         "ending",
         "identity",
+        "outcome",
+        "refetched",
+        "start",
         "subscription",
         "transport",
     )
 
-    def __init__(self, feed: Feed, verifier: TokenVerifier, identity: Identity, wishes: Wishes, transport: str) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        verifier: TokenVerifier,
+        identity: Identity,
+        wishes: Wishes,
+        transport: str,
+        counts: Counts,
+    ) -> None:
         """The feed must be live. Raises TopicError."""
         self._feed = feed
+        self._counts = counts
         self._verifier = verifier
         self._allowance: Allowance | None = None
         self._errors = 0
@@ -70,6 +87,13 @@ class Client:
         self.transport = transport
         self.ending: Ending | None = None
         """Why and how it ends; None while it does not."""
+        self.began = time.monotonic()
+        self.outcome: Outcome | None = None
+        """What came of connecting; None before `ready`."""
+        self.start: Cursor | None = None
+        """The place from which on it is sent what it may see; None before `ready`."""
+        self.refetched: Cursor | None = None
+        """The place at which it was told to refetch everything; None where that has never been so."""
         # What was asked for last. What is in force follows in its turn, and may still be what was asked for before.
         self._topics = None if wishes.topics is None else feed.choose(wishes.topics, identity.admin)
         self.subscription: Subscription = feed.subscribe(
@@ -96,14 +120,14 @@ class Client:
                 self.end(Ending.of("token-expired"))
             elif self._greeted and not self._warned and now >= expires - settings.expiry_warning:
                 self._warned = True
-                return [_expiring(expires)]
+                return self._ours(_expiring(expires))
             deadline = expires + settings.expiry_grace if self._warned else expires - settings.expiry_warning
             quiet = quiet_until - time.monotonic()
             items = await self.within(max(0.0, min(quiet, deadline - now)))
             if items is None or items:
                 return items
             if time.monotonic() >= quiet_until:
-                return [self._heartbeat()]
+                return self._ours(self._heartbeat())
 
     async def within(self, seconds: float) -> list[Item] | None:
         """The same with nothing of its own: only what the subscription has, empty where that is nothing within `seconds`."""
@@ -117,8 +141,16 @@ class Client:
             logger.exception("a session failed")
             self.end(Ending.of("internal"))
             return None
-        # The first answer is `ready`, whatever else there is to say.
-        self._greeted = self._greeted or bool(items)
+        if items:
+            # The first answer is `ready`, whatever else there is to say.
+            if not self._greeted:
+                self._greeted = True
+                self.start = items[0].cursor
+                journal.opened(self)
+            for item in items:
+                if item.kind == "resync" and item.cursor is not None and '"sources":null' in item.text:
+                    self.refetched = item.cursor
+            self._counts.took(items, time.time(), timed=not self.subscription.session.min_interval)
         return items
 
     async def hear(self, text: str) -> None:
@@ -146,6 +178,7 @@ class Client:
         except AuthenticationError as error:
             if error.retry:
                 # Not the token's fault, and the one in force is still good.
+                self._counts.told(error.code)
                 self.subscription.push("error", error_text(error.code, str(error)))
             else:
                 self.end(Ending.of(error.code, str(error)))
@@ -158,6 +191,7 @@ class Client:
         if self._errors >= self._feed.settings.max_errors:
             self.end(Ending.of("too-many-errors"))
         else:
+            self._counts.told(error)
             self.subscription.push("error", error_text(error, message))
 
     def end(self, ending: Ending) -> None:
@@ -195,7 +229,12 @@ class Client:
         self.subscription.request(Change("subscribed", self._topics, message.since))
 
     def _greeting(self, answer: str, outcome: Outcome, session: Session) -> str:
+        self.outcome = self.outcome or outcome
         return greeting(self._feed, self.identity, answer, outcome, session)
+
+    def _ours(self, item: Item) -> list[Item]:
+        self._counts.took([item], time.time(), timed=False)
+        return [item]
 
     def _heartbeat(self) -> Item:
         text = Heartbeat(type="heartbeat", timestamp=_now(), data=Empty()).text()

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .client import Client
+from .closing import Ending
 from .credentials import RefusedError
 from .identity import Identity
 from .problem import problem_of
@@ -51,6 +52,7 @@ class LiveResponse(Response):
         try:
             service.arrive()
         except RefusedError as refused:
+            service.refused(self.transport, refused.ending)
             await problem_of(refused.ending)(scope, receive, send)
             return
         try:
@@ -60,6 +62,7 @@ class LiveResponse(Response):
             finally:
                 service.leave(client)
         except RefusedError as refused:
+            service.refused(self.transport, refused.ending)
             await problem_of(refused.ending)(scope, receive, send)
         finally:
             service.depart()
@@ -77,6 +80,7 @@ class LiveResponse(Response):
                 await self.speak(client, tell)
         except TimeoutError:
             logger.debug("a peer took nothing for %s seconds, and is cut off", seconds)
+            client.end(Ending.of("too-slow"))
             if cut_off(scope):
                 await asyncio.wait([leaving], timeout=ABORTED_SECONDS)
         except OSError as error:

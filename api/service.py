@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
+from collections import deque
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -22,10 +22,14 @@ from changefeed.relay import LOST
 from changefeed.settings import Settings
 from changefeed.sql import query
 
+from . import journal
 from .client import Client
 from .closing import Ending
+from .counts import Counts
 from .credentials import Authenticate, Credentials, RefusedError
+from .guests import Guest, guests
 from .identity import Identity
+from .presence import Presence
 from .redaction import install
 from .revocations import Revocations
 from .wishes import Wishes
@@ -42,6 +46,8 @@ SPREAD_SECONDS_PER_CLIENT = 0.005
 """Between two clients that are sent away, so that those who come back do not come at once."""
 AFTER_MS = 1000
 """Within which a client that was sent away is to come back."""
+REMEMBERED = 1000
+"""Connections that have ended, of which it is still known whose they were and where they got to."""
 PARTING_SECONDS = 2.0
 """For the last words to everybody."""
 
@@ -61,7 +67,11 @@ class Service:
         """Connections, also of those whose names are not yet known."""
         self.draining = False
         """Whether the server is going away."""
-        self._by_user: Counter[str] = Counter()
+        self.counts = Counts()
+        self.presence = Presence(settings.max_user_connections)
+        self.past: deque[Guest] = deque(maxlen=REMEMBERED)
+        """The connections that ended last, for whoever asks what became of a change."""
+        self.feed.witness.sessions = lambda owner: guests(self.clients, self.past, owner)
         self._heeded = -1
         """The count of kicks up to which they have been read; -1: never."""
         self._confirmed_at = float("-inf")
@@ -71,7 +81,8 @@ class Service:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.feed)
-            for chore in (self._heed_kicks(), self._prepare_keys()):
+            sharing = self.presence.share(self.feed, self._send_away)
+            for chore in (self._heed_kicks(), self._prepare_keys(), sharing):
                 stack.push_async_callback(_ended, asyncio.create_task(chore))
             self._stack = stack.pop_all()
         return self
@@ -103,17 +114,16 @@ class Service:
     async def admit(self, identity: Identity, wishes: Wishes, transport: str) -> Client:
         """Let somebody in who has arrived. He counts as here until `leave`. Raises RefusedError."""
         user = identity.user_id
-        if self._by_user[user] >= self.settings.max_user_connections:
-            raise RefusedError(Ending.of("too-many-connections"))
         # From now on, because many may wait here for the feed at the same time.
-        self._by_user[user] += 1
+        if not self.presence.enter(user):
+            raise RefusedError(Ending.of("too-many-connections"))
         try:
             await self._readiness()
             # The token was checked before we waited. From now on a kick finds the client.
             self.revocations.check(identity)
-            client = Client(self.feed, self.credentials.verifier, identity, wishes, transport)
+            client = Client(self.feed, self.credentials.verifier, identity, wishes, transport, self.counts)
         except BaseException as error:
-            self._forget(user)
+            self.presence.leave(user)
             if isinstance(error, AuthenticationError):
                 raise RefusedError.by(error) from None
             if isinstance(error, TopicError):
@@ -121,12 +131,21 @@ class Service:
                 raise RefusedError(Ending.of(error.code, str(error), code=code)) from None
             raise
         self.clients.add(client)
+        self.counts.entered(transport)
         return client
+
+    def refused(self, transport: str, ending: Ending) -> None:
+        """Somebody was not let in: for the counts and the log."""
+        self.counts.ended(transport, ending)
+        journal.refused(transport, ending)
 
     def leave(self, client: Client) -> None:
         """He is gone. Once for each who was admitted."""
         self.clients.remove(client)
-        self._forget(client.identity.user_id)
+        self.presence.leave(client.identity.user_id)
+        self.counts.ended(client.transport, client.ending)
+        self.past.append(Guest.of(client))
+        journal.closed(client)
         if not self.clients:
             self._gone.set()
 
@@ -184,10 +203,12 @@ class Service:
         if not self.ready:
             raise RefusedError(Ending.of("not-ready"))
 
-    def _forget(self, user: str) -> None:
-        self._by_user[user] -= 1
-        if not self._by_user[user]:
-            del self._by_user[user]
+    def _send_away(self, user: str, most: int) -> None:
+        """The newest of a user's connections: over all processes he has too many, and so many may stay here."""
+        # Those that were sent away a moment ago are counted until they are gone.
+        mine = (client for client in self.clients if client.identity.user_id == user and client.ending is None)
+        for client in sorted(mine, key=lambda client: client.began)[most:]:
+            client.end(Ending.of("too-many-connections"))
 
     async def _heed_kicks(self) -> None:
         pulse = self.feed.pulse

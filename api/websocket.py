@@ -39,6 +39,7 @@ async def serve(websocket: WebSocket, service: Service) -> None:
     try:
         service.arrive()
     except RefusedError as refused:
+        service.refused("websocket", refused.ending)
         await _part(websocket, refused.ending, service.settings.send_timeout)
         return
     try:
@@ -54,12 +55,14 @@ async def _received(websocket: WebSocket, service: Service, *, batches: bool) ->
     try:
         client = await _admitted(websocket, service)
     except RefusedError as refused:
+        service.refused("websocket", refused.ending)
         return refused.ending
     except WebSocketDisconnect:
         return None
     except Exception:
         logger.exception("a client could not be let in")
-        return Ending.of("internal")
+        service.refused("websocket", ending := Ending.of("internal"))
+        return ending
     try:
         async with client.subscription:
             return await _converse(websocket, client, service.settings.send_timeout, batches=batches)
@@ -124,8 +127,10 @@ async def _converse(websocket: WebSocket, client: Client, seconds: float, *, bat
         went = listening.done()
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-    # A session is closed without a reason where too many answers wait for it.
-    return client.ending or (None if went else Ending.of("too-slow"))
+    if not went:
+        # A session is closed without a reason where too many answers wait for it.
+        client.end(Ending.of("too-slow"))
+    return client.ending
 
 
 async def _listen(websocket: WebSocket, client: Client) -> None:

@@ -37,6 +37,7 @@ from .statistics import Statistics
 from .subscription import Change, Greeting, Subscription
 from .vitals import Vitals
 from .window import Window
+from .witness import Witness
 
 CLOSE_SECONDS = 5.0
 """For which readers of the log may finish when the feed ends."""
@@ -67,6 +68,7 @@ class Feed:
             offered(settings) if statistics else (), time.monotonic, settings.statistics_check_interval, self._reckon
         )
         self._reckoner: Reckoner | None = None
+        self.witness = Witness(self.hub, self.relay.pulse)
         self.outcomes: dict[str, int] = {}
         """What came of asking to resume, since the start."""
         self._stack = AsyncExitStack()
@@ -108,6 +110,8 @@ class Feed:
                 self.hub.taps.add(self.statistics)
                 reckoning = asyncio.create_task(self._reckoner.run(self.statistics), name="changefeed statistics")
                 stack.push_async_callback(_ended, reckoning)
+            witnessing = asyncio.create_task(self.witness.run(self.pool), name="changefeed witness")
+            stack.push_async_callback(_ended, witnessing)
             self.replays = Replays(self.pool, self.hub, self.pulse, self.settings.page_rows)
             stack.push_async_callback(_ended, asyncio.create_task(self.relay.run(), name="changefeed relay"))
             self._stack = stack.pop_all()
