@@ -14,6 +14,9 @@ import { openPoll } from "./transports/poll.js";
 import { openEventStream } from "./transports/sse.js";
 import { openWebSocket } from "./transports/websocket.js";
 
+/** Less than an attempt is given as a whole. */
+const TOKEN_PATIENCE = 8_000;
+
 export class Links {
   readonly #open = new Map<number, Link>();
   readonly #options: ChangefeedOptions;
@@ -32,17 +35,21 @@ export class Links {
   }
 
   open({ attempt, transport, since, another }: Extract<Order, { type: "connect" }>, wishes: Wishes): void {
-    // The place is taken at once, so that the attempt can be given up while its token is awaited.
-    const place: Link = { send: () => false, close: () => {} };
-    this.#open.set(attempt, place);
-    const present = () => this.#open.get(attempt) === place;
     const sink = this.#sinkOf(attempt);
     const fail = (error: unknown) => {
       if (present())
         sink.closed({ kind: "token", code: 1006, reason: `no token: ${textOf(error)}`, retryAfter: null });
     };
+    // An application that never answers must not look like a server that does not.
+    const patience = this.#platform.setTimeout(() => fail("the application did not answer"), TOKEN_PATIENCE);
+    const answered = () => this.#platform.clearTimeout(patience);
+    // The place is taken at once, so that the attempt can be given up while its token is awaited.
+    const place: Link = { send: () => false, close: answered };
+    this.#open.set(attempt, place);
+    const present = () => this.#open.get(attempt) === place;
     this.#askToken().then((token) => {
       if (!present()) return;
+      answered();
       if (!token || (another && token === this.#token)) {
         sink.noToken();
         return;

@@ -121,4 +121,21 @@ describe("the address and the token", () => {
     expect(sockets).toEqual([]);
     expect(logged).toHaveLength(1);
   });
+
+  test("an application that does not answer is not taken for a server that does not", async () => {
+    let asked = 0;
+    const { feed, newest } = setUp({
+      transports: ["websocket", "sse"],
+      getToken: () => (++asked <= 3 ? new Promise<string>(() => {}) : "token-1"),
+    });
+    feed.start();
+    for (let n = 0; n < 3; n++) {
+      await vi.advanceTimersByTimeAsync(8_000);
+      await vi.advanceTimersByTimeAsync(500 * 2 ** n);
+    }
+    expect(asked).toBe(4);
+    expect(newest().protocols).toContain("token-1");
+    feed.stop();
+    expect(vi.getTimerCount()).toBe(0);
+  });
 });

@@ -5,7 +5,7 @@ import type { CostAnalytics as Costs, SystemMetrics as Metrics } from "changefee
 import { usePolling } from "changefeed-client/react";
 import { Analytics } from "./Analytics.js";
 import { count, dash, megabytes, money, percent } from "./figures.js";
-import { Panel, Tiles } from "./Panel.js";
+import { Panel, Table, Tiles } from "./Panel.js";
 import { get, HttpError } from "./rest.js";
 
 export function Administration() {
@@ -15,7 +15,8 @@ export function Administration() {
     queryFn: ({ signal }) => get<Metrics>("/api/v1/admin/system-metrics", signal),
     refetchInterval: ({ state }) => (isForbidden(state.error) ? false : interval),
   });
-  if (isForbidden(query.error)) return null;
+  // Nothing is shown, and nothing else is asked for, before the first answer says that this is an administrator.
+  if (query.data === undefined) return null;
   return (
     <>
       <Panel title="System metrics" query={query}>
@@ -57,28 +58,16 @@ function CostAnalytics() {
               Tokens: count(totals.tokens),
             }}
           />
-          <div className="scroll">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Agent</th>
-                  <th scope="col">Tasks</th>
-                  <th scope="col">Tokens</th>
-                  <th scope="col">Cost</th>
-                </tr>
-              </thead>
-              <tbody>
-                {by_agent.map(({ agent, agent_tasks, tokens, cost_usd }) => (
-                  <tr key={agent}>
-                    <th scope="row">{agent ?? dash}</th>
-                    <td>{count(agent_tasks)}</td>
-                    <td>{count(tokens)}</td>
-                    <td>{money(cost_usd)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <Table of="agents" head={["Agent", "Tasks", "Tokens", "Cost"]}>
+            {by_agent.map(({ agent, agent_tasks, tokens, cost_usd }) => (
+              <tr key={agent}>
+                <th scope="row">{agent ?? dash}</th>
+                <td>{count(agent_tasks)}</td>
+                <td>{count(tokens)}</td>
+                <td>{money(cost_usd)}</td>
+              </tr>
+            ))}
+          </Table>
         </>
       )}
     </Panel>

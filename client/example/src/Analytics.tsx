@@ -3,7 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ConnectorStatistics } from "changefeed-client";
 import { count, dash, percent } from "./figures.js";
-import { Panel } from "./Panel.js";
+import { Panel, Table } from "./Panel.js";
 import { get } from "./rest.js";
 
 export function Analytics() {
@@ -22,30 +22,17 @@ export function Analytics() {
       }
     >
       {({ connectors }) => (
-        <div className="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Connector</th>
-                <th scope="col">Calls in 24 h</th>
-                <th scope="col">Errors</th>
-                <th scope="col">Median</th>
-                <th scope="col">95 %</th>
-              </tr>
-            </thead>
-            <tbody>
-              {connectors.map((one) => (
-                <tr key={one.connector_id}>
-                  <th scope="row">{one.name ?? one.connector_id}</th>
-                  <td>{count(one.calls)}</td>
-                  <td>{percent(one.error_rate)}</td>
-                  <td>{one.latency_p50_ms === null ? dash : `${count(one.latency_p50_ms)} ms`}</td>
-                  <td>{one.latency_p95_ms === null ? dash : `${count(one.latency_p95_ms)} ms`}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table of="connectors" head={["Connector", "Calls in 24 h", "Errors", "Median", "95 %"]}>
+          {connectors.map((one) => (
+            <tr key={one.connector_id}>
+              <th scope="row">{one.name ?? one.connector_id}</th>
+              <td>{count(one.calls)}</td>
+              <td>{percent(one.error_rate)}</td>
+              <td>{one.latency_p50_ms === null ? dash : `${count(one.latency_p50_ms)} ms`}</td>
+              <td>{one.latency_p95_ms === null ? dash : `${count(one.latency_p95_ms)} ms`}</td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Panel>
   );

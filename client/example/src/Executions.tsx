@@ -5,7 +5,7 @@ import type { ExecutionData } from "changefeed-client";
 import { usePolling } from "changefeed-client/react";
 import { useState } from "react";
 import { dash, money, time } from "./figures.js";
-import { Panel } from "./Panel.js";
+import { Panel, Table } from "./Panel.js";
 import { get } from "./rest.js";
 
 interface ExecutionPage {
@@ -40,39 +40,25 @@ export function Executions() {
       }
     >
       {({ items }) => (
-        <div className="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Execution</th>
-                <th scope="col">Status</th>
-                <th scope="col">Progress</th>
-                <th scope="col">Node</th>
-                <th scope="col">Cost</th>
-                <th scope="col">Started</th>
-              </tr>
-            </thead>
-            <tbody>
-              {items.map((row) => (
-                <tr key={row.execution_id} data-id={row.execution_id}>
-                  <th scope="row">{row.execution_id?.slice(0, 8) ?? dash}</th>
-                  <td data-status={row.status}>{row.status ?? dash}</td>
-                  <td>
-                    <progress
-                      max={100}
-                      value={row.progress ?? 0}
-                      aria-label={`Progress of ${row.execution_id?.slice(0, 8)}`}
-                    />{" "}
-                    {row.progress ?? 0} %
-                  </td>
-                  <td>{row.error_message ?? row.current_node ?? dash}</td>
-                  <td>{money(row.cost_usd)}</td>
-                  <td>{time(row.started_at)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table of="executions" head={["Execution", "Status", "Progress", "Node", "Cost", "Started"]}>
+          {items.map((row) => (
+            <tr key={row.execution_id} data-id={row.execution_id}>
+              <th scope="row">{row.execution_id?.slice(0, 8) ?? dash}</th>
+              <td data-status={row.status}>{row.status ?? dash}</td>
+              <td>
+                <progress
+                  max={100}
+                  value={row.progress ?? 0}
+                  aria-label={`Progress of ${row.execution_id?.slice(0, 8)}`}
+                />{" "}
+                {row.progress ?? 0} %
+              </td>
+              <td>{row.error_message ?? row.current_node ?? dash}</td>
+              <td>{money(row.cost_usd)}</td>
+              <td>{time(row.started_at)}</td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Panel>
   );

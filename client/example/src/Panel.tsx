@@ -13,7 +13,7 @@ interface PanelProps<T> {
 export function Panel<T>({ title, query, actions, children }: PanelProps<T>) {
   const { data, error } = query;
   return (
-    <section aria-label={title}>
+    <section className="panel" aria-label={title}>
       <h2>{title}</h2>
       {actions}
       {error && <p role="alert">Not up to date: {error.message}</p>}
@@ -32,5 +32,26 @@ export function Tiles({ of }: { of: Readonly<Record<string, ReactNode>> }) {
         </div>
       ))}
     </dl>
+  );
+}
+
+/** A table that may be wider than a phone; by keyboard it can be scrolled as well. */
+export function Table({ of, head, children }: { of: string; head: readonly string[]; children: ReactNode }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no mouse could not scroll it otherwise.
+    <section className="scroll" aria-label={`Table of ${of}`} tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            {head.map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </section>
   );
 }

@@ -7,7 +7,7 @@
  */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useMemo, useRef } from "react";
+import { type ReactElement, type ReactNode, useEffect, useMemo, useRef } from "react";
 import type { Feed } from "../feed.js";
 import type { FeedState, Refusal } from "../state.js";
 import { ChangefeedContext } from "./context.js";
@@ -29,7 +29,7 @@ export interface ChangefeedProviderProps {
 /** Close codes after which only logging in again helps. */
 const AUTH_FAILED = new Set([4401, 4403]);
 
-export function ChangefeedProvider(props: ChangefeedProviderProps) {
+export function ChangefeedProvider(props: ChangefeedProviderProps): ReactElement {
   const { feed, rules, enabled = true, user, onAuthFailed, children } = props;
   const client = useQueryClient();
   const running = enabled && user !== null;
