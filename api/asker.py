@@ -8,8 +8,16 @@ from .service import RefusedError, Service
 from .wishes import WishError, Wishes, wishes_of
 
 
-async def identified(request: Request, service: Service) -> tuple[Identity, Wishes]:
-    """Who asks, and for what. Raises RefusedError."""
+async def identified(request: Request, service: Service, transport: str = "http") -> tuple[Identity, Wishes]:
+    """Who asks, and for what. Raises RefusedError. `transport`: what a refusal is counted as."""
+    try:
+        return await _identified(request, service)
+    except RefusedError as refused:
+        service.refused(transport, refused.ending)
+        raise
+
+
+async def _identified(request: Request, service: Service) -> tuple[Identity, Wishes]:
     try:
         wishes = wishes_of(request.query_params)
     except WishError as error:

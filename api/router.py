@@ -22,6 +22,7 @@ from changefeed.settings import Settings
 from . import longpoll, tickets, websocket
 from .asker import identified
 from .closing import Ending
+from .metrics import add_metrics
 from .problem import ProblemRoute, problem, problem_of
 from .rest import add_admin, add_rest
 from .service import Authenticate, RefusedError, Service
@@ -29,10 +30,10 @@ from .shortcut import PATHS
 from .shutdown import announced
 from .sse import EventStream
 
-Group = Literal["websocket", "sse", "longpoll", "tickets", "health", "rest", "admin"]
+Group = Literal["websocket", "sse", "longpoll", "tickets", "health", "metrics", "rest", "admin"]
 READ_SECONDS = 10.0
 
-GROUPS: tuple[Group, ...] = ("websocket", "sse", "longpoll", "tickets", "health", "rest", "admin")
+GROUPS: tuple[Group, ...] = ("websocket", "sse", "longpoll", "tickets", "health", "metrics", "rest", "admin")
 
 
 def create_router(
@@ -67,6 +68,8 @@ def create_router(
         _add_tickets(router, served)
     if "health" in routes:
         _add_health(router, served)
+    if "metrics" in routes:
+        add_metrics(router, served)
     if "rest" in routes:
         add_rest(router, served)
     if "admin" in routes:
@@ -88,7 +91,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
     async def events(request: Request) -> Response:
         """The live messages as server-sent events; `Last-Event-ID` or `since` resumes."""
         try:
-            identity, wishes = await identified(request, service)
+            identity, wishes = await identified(request, service, "sse")
         except RefusedError as refused:
             return problem_of(refused.ending)
         since = request.headers.get("last-event-id") or wishes.since
@@ -102,7 +105,7 @@ def _add_changes(router: APIRouter, service: Service) -> None:
     ) -> Response:
         """What came after `since`, at once or as soon as something does. Without `since`, the place to begin at."""
         try:
-            identity, wishes = await identified(request, service)
+            identity, wishes = await identified(request, service, "longpoll")
         except RefusedError as refused:
             return problem_of(refused.ending)
         return longpoll.Poll(service, identity, wishes, wait)
@@ -134,6 +137,13 @@ def _add_health(router: APIRouter, service: Service) -> None:
         """Capture, LISTEN and the relay are confirmed; otherwise 503, with the reasons."""
         await service.confirm()
         pulse = service.feed.pulse
-        if reasons := service.reasons:
+        reasons = service.reasons
+        if service.keyless:
+            # No reason to turn anybody away whose token needs none of them, but no place to send anybody to.
+            reasons = [
+                *reasons,
+                "the keys that tokens are checked with cannot be fetched: is CHANGEFEED_JWT_JWKS_URL right?",
+            ]
+        if reasons:
             return problem(503, "not-ready", "; ".join(reasons), reasons=reasons)
         return JSONResponse({"status": "ready", "leading": pulse.leading, "watched": len(pulse.watches)})

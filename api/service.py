@@ -42,6 +42,8 @@ READ_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 CONFIRM_SECONDS = 5.0
 """For how long it is believed that the triggers are as they were: who disables one tells nobody."""
+KEYS_SECONDS = 15.0
+"""Between two attempts to fetch a provider's keys for the first time: it allows itself six a minute, and clients cause some."""
 SPREAD_SECONDS_PER_CLIENT = 0.005
 """Between two clients that are sent away, so that those who come back do not come at once."""
 AFTER_MS = 1000
@@ -72,6 +74,8 @@ class Service:
         self.past: deque[Guest] = deque(maxlen=REMEMBERED)
         """The connections that ended last, for whoever asks what became of a change."""
         self.feed.witness.sessions = lambda owner: guests(self.clients, self.past, owner)
+        self.keyless = False
+        """Whether the keys that tokens are checked with could not be fetched so far."""
         self._heeded = -1
         """The count of kicks up to which they have been read; -1: never."""
         self._confirmed_at = float("-inf")
@@ -231,8 +235,11 @@ class Service:
                     client.end(Ending.of("kicked"))
 
     async def _prepare_keys(self) -> None:
-        if not await self.credentials.verifier.prepare():
-            logger.warning("the keys that tokens are checked with cannot be fetched yet")
+        # Later on they are fetched when somebody comes whose token needs it; but nobody comes to who is not ready.
+        while not await self.credentials.verifier.prepare():
+            self.keyless = True
+            await asyncio.sleep(KEYS_SECONDS)
+        self.keyless = False
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

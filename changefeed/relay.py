@@ -68,6 +68,11 @@ class Relay:
         self.pulse = Pulse()
         """What the relay is doing, and how much it has done."""
 
+    @property
+    def since_looked(self) -> float:
+        """Seconds since the log was read; infinite before the first time."""
+        return self._clock() - self.pulse.looked_at
+
     def look(self) -> None:
         """Look at the log now, whoever has not rung."""
         self._bell.ring()

@@ -6,7 +6,7 @@ A value that cannot work is refused here, before anything has started.
 
 import json
 from datetime import timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -148,6 +148,11 @@ class Settings(BaseSettings):
     """After the order to stop, before anybody is sent away: for a load balancer to see that /readyz has turned."""
     drain_timeout: float = Field(default=10.0, ge=0)
     """Over which clients are sent away when the server stops, where they are many."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How `changefeed serve` and `changefeed relay` write their logs: for people, or one JSON object a line."""
+    metrics_token: SecretStr | None = None
+    """Whoever reads `/metrics` must send it as a bearer token. Unset: everybody may read it."""
 
     host: str = "127.0.0.1"
     """Where `changefeed serve` listens."""

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import importlib.util
+import logging.config
 import signal
 import socket
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import uvicorn
 
 from ..errors import ConfigurationError
 from ..feed import Feed
+from ..logs import configuration
 from ..settings import Settings
 
 UNWILLING_SECONDS = 10
@@ -22,6 +24,9 @@ async def relaying(settings: Settings, say: Callable[[str], None]) -> None:
 
     Without a database it waits for one. Raises ConfigurationError where none is configured.
     """
+    logging.config.dictConfig(configuration(settings.log_format, _censors()))
+    if settings.log_format == "json":
+        say = logging.getLogger("changefeed.relay").info
     # It shares its environment with the API, where `relay` may be off.
     settings = settings.model_copy(update={"relay": True})
     stopped = asyncio.Event()
@@ -59,7 +64,7 @@ def served(settings: Settings, host: str | None, port: int | None, workers: int)
 
     Raises ConfigurationError where it could not work, before any process was started.
     """
-    package = "changefeed_api" if importlib.util.find_spec("changefeed_api") else "api"
+    package = service_package()
     address = (host or settings.host, settings.port if port is None else port)
     # A worker that fails would be started again and again; its complaint is heard here, once.
     importlib.import_module(f"{package}.app")
@@ -76,7 +81,18 @@ def served(settings: Settings, host: str | None, port: int | None, workers: int)
         ws_ping_timeout=settings.ping_interval,
         timeout_graceful_shutdown=UNWILLING_SECONDS,
         lifespan="on",
+        log_config=configuration(settings.log_format, _censors()),
     )
+
+
+def service_package() -> str:
+    """The name of the service's package: an installation has another one than a checkout."""
+    return "changefeed_api" if importlib.util.find_spec("changefeed_api") else "api"
+
+
+def _censors() -> list[str]:
+    package = service_package()
+    return [f"{package}.redaction.Redaction"] if importlib.util.find_spec(package) else []
 
 
 def _refuse_taken(host: str, port: int) -> None:
