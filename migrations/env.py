@@ -6,6 +6,7 @@ created here if it is missing. There is no autogenerate: the migrations are froz
 """
 
 import asyncio
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import context
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from changefeed.errors import ConfigurationError
 from changefeed.settings import Settings
 
-OPTIONS = {"version_table": "alembic_version", "version_table_schema": "changefeed"}
+OPTIONS: dict[str, Any] = {"version_table": "alembic_version", "version_table_schema": "changefeed"}
 
 # IF NOT EXISTS would need CREATE on the database even where the schema is there.
 MAKE_SCHEMA = """DO $schema$

@@ -67,14 +67,14 @@ async def test_a_lease_lasts_as_long_as_a_relay_may_be_away(feed: asyncpg.Connec
 
 
 async def test_configure_changes_what_it_is_given_and_nothing_else(feed: asyncpg.Connection) -> None:
-    settings = "select retention::text, max_absence::text, doorbell from changefeed.state"
-    assert tuple(await feed.fetchrow(settings)) == ("24:00:00", "24:00:00", True)
+    settings = "select array[retention::text, max_absence::text, doorbell::text] from changefeed.state"
+    assert await feed.fetchval(settings) == ["24:00:00", "24:00:00", "true"]
     await feed.execute("select changefeed.configure(doorbell => false)")
     await feed.execute("select changefeed.configure(max_absence => '2 hours')")
     await feed.execute("select changefeed.configure(retention => '10 hours')")
-    assert tuple(await feed.fetchrow(settings)) == ("10:00:00", "02:00:00", False)
+    assert await feed.fetchval(settings) == ["10:00:00", "02:00:00", "false"]
     await feed.execute("select changefeed.configure()")
-    assert tuple(await feed.fetchrow(settings)) == ("10:00:00", "02:00:00", False)
+    assert await feed.fetchval(settings) == ["10:00:00", "02:00:00", "false"]
 
 
 @pytest.mark.parametrize("setting", ["retention => '0'", "max_absence => '-1 hour'", "retention => '999 ms'"])

@@ -40,9 +40,9 @@ async def covers(feed: asyncpg.Connection, cursor: str) -> bool:
         await feed.fetchval(
             """
             select s.floor is null
-                or (pg_snapshot_xmax($1::text::pg_snapshot) >= pg_snapshot_xmax(s.floor)
-                    and not exists (select from pg_snapshot_xip($1::text::pg_snapshot) x where pg_visible_in_snapshot(x, s.floor)))
-              from changefeed.state s
+                or (pg_snapshot_xmax(c) >= pg_snapshot_xmax(s.floor)
+                    and not exists (select from pg_snapshot_xip(c) x where pg_visible_in_snapshot(x, s.floor)))
+              from changefeed.state s, cast($1::text as pg_snapshot) as c
             """,
             cursor,
         )
@@ -61,8 +61,8 @@ async def test_the_slots_are_a_ring_of_eight_whose_width_is_a_fifth_of_the_reten
     numbers = [row["slot"] for row in ring]
     assert [(number - numbers[0]) % 8 for number in numbers] == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]
     await feed.execute("select changefeed.configure(retention => '10 seconds')")
-    first, second, third = await feed.fetchrow(
-        "select changefeed.slot(t), changefeed.slot(t + interval '1.9 s'), changefeed.slot(t + interval '2 s')"
+    first, second, third = await feed.fetchval(
+        "select array[changefeed.slot(t), changefeed.slot(t + interval '1.9 s'), changefeed.slot(t + interval '2 s')]"
         " from (select '2024-01-01 00:00+00'::timestamptz) as x (t)"
     )
     assert (second, third) == (first, (first + 1) % 8)
