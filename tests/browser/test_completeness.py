@@ -128,7 +128,7 @@ async def test_the_polled_view_is_out_of_date_where_the_live_one_is_not(page: Pa
     await expect(wrong).to_have_text(re.compile("^1 of "))
     line = page.locator("#poll-lines tr.outdated")
     await expect(line).to_contain_text("running, 77 %")
-    await expect(line).to_contain_text("running, 40 %, review (out of date)")
+    await expect(line).to_contain_text("running, 40 %, review, $0.12 (out of date)")
     # The check that comes with the poll: everything on the live side is what the database answered.
     await expect(page.locator("#poll-live-wrong")).to_have_text(re.compile(r"^0 of \d{2,} checked$"))
 

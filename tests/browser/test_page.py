@@ -121,7 +121,7 @@ async def test_what_a_row_holds_is_text_whatever_it_says(page: Page, app: asyncp
 async def test_latency_is_measured_from_the_row_to_the_screen(page: Page, app: asyncpg.Connection) -> None:
     await expect(page.locator("#figure-screen")).to_have_text(NOTHING)
     await app.execute(SET_PROGRESS, host.EXECUTION, 64)
-    await expect(page.locator("#figure-screen")).to_have_text(re.compile(r"^\d+ ms$|^\d\.\d s$"))
+    await expect(page.locator("#figure-screen")).to_have_text(re.compile(r"^\d+\sms$|^\d\.\d\ss$"))
     await expect(page.locator("#figure-total")).to_have_text("1 change drawn")
     await expect(page.locator(".chart .dots path[data-series='1']")).to_have_attribute("d", re.compile("^M[^M]*$"))
     await expect(page.get_by_role("img", name=re.compile("half of them on screen within"))).to_be_visible()

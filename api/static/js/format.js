@@ -7,6 +7,9 @@ const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 
 export const NOTHING = "–";
 
+/** A number and its unit stay on one line. */
+const GAP = "\u00a0";
+
 export const count = (number) => (Number.isFinite(number) ? whole.format(number) : NOTHING);
 
 export const compact = (number) =>
@@ -15,23 +18,23 @@ export const compact = (number) =>
 /** Money comes as a decimal text, because a binary number could not hold it. For the eye, one is close enough. */
 export const dollars = (text) => (text === null || text === undefined ? NOTHING : money.format(Number(text)));
 
-export const percent = (share) => (Number.isFinite(share) ? `${Math.round(share * 100)} %` : NOTHING);
+export const percent = (share) => (Number.isFinite(share) ? `${Math.round(share * 100)}${GAP}%` : NOTHING);
 
 /** Milliseconds. */
 export function duration(ms) {
   if (!Number.isFinite(ms)) return NOTHING;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
-  return `${Math.round(ms / 60_000)} min`;
+  if (ms < 1000) return `${Math.round(ms)}${GAP}ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)}${GAP}s`;
+  return `${Math.round(ms / 60_000)}${GAP}min`;
 }
 
-export const seconds = (ms) => `${Math.max(0, Math.round(ms / 1000))} s`;
+export const seconds = (ms) => `${Math.max(0, Math.round(ms / 1000))}${GAP}s`;
 
 export function bytes(number) {
   if (!Number.isFinite(number)) return NOTHING;
-  if (number < 1000) return `${number} B`;
-  if (number < 1_000_000) return `${Math.round(number / 1000)} kB`;
-  return number < 1e9 ? `${(number / 1e6).toFixed(1)} MB` : `${(number / 1e9).toFixed(1)} GB`;
+  if (number < 1000) return `${number}${GAP}B`;
+  if (number < 1_000_000) return `${Math.round(number / 1000)}${GAP}kB`;
+  return number < 1e9 ? `${(number / 1e6).toFixed(1)}${GAP}MB` : `${(number / 1e9).toFixed(1)}${GAP}GB`;
 }
 
 /** The end of an id: enough to tell rows apart, and what differs in ids that were made by hand. */

@@ -17,7 +17,6 @@ export class Inspector {
   #chosen = null;
   /** The last entry that the list shows while it stands still; null: it follows. */
   #held = null;
-  #listed = "";
   #redraw;
 
   /** `parts`: the elements of the page, by name. `redraw()` asks for render() with the next frame. */
@@ -43,15 +42,10 @@ export class Inspector {
 
   /** Draw what has changed. */
   render() {
-    const { words, account, list, pause, paused } = this.#parts;
+    const { words, account, pause, paused } = this.#parts;
     const filter = { words: words.value, name: account.value };
     const entries = this.#record.newest(SHOWN, filter, this.#held ?? undefined);
-    const listed = entries.map((entry) => entry.number).join();
-    if (listed !== this.#listed) {
-      this.#listed = listed;
-      list.replaceChildren(...entries.map((entry) => this.#option(entry)));
-      this.#mark();
-    }
+    if (this.#draw(entries)) this.#mark();
     this.#parts.none.hidden = entries.length > 0;
     setText(pause, this.#held === null ? "Pause" : "Follow");
     const since = this.#record.total - (this.#held ?? 0);
@@ -59,6 +53,25 @@ export class Inspector {
       paused,
       this.#held === null ? `${plural(this.#record.total, "message")}` : `Paused; ${count(since)} came since`,
     );
+  }
+
+  /** Only what comes and goes is touched: with each message one line of sixty. Returns whether anything was. */
+  #draw(entries) {
+    const { list } = this.#parts;
+    const wanted = new Set(entries.map((entry) => String(entry.number)));
+    const present = new Map();
+    const before = list.children.length;
+    for (const option of [...list.children]) {
+      if (wanted.has(option.dataset.number)) present.set(option.dataset.number, option);
+      else option.remove();
+    }
+    const changed = present.size < before;
+    let next = list.firstElementChild;
+    for (const entry of entries) {
+      if (present.has(String(entry.number))) next = next.nextElementSibling;
+      else list.insertBefore(this.#option(entry), next);
+    }
+    return changed || present.size < entries.length;
   }
 
   /** Where each connection is. */

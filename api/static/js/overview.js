@@ -15,6 +15,8 @@ export class Overview {
   #values;
   #clock;
   #named = new Set();
+  /** Milliseconds from the row to the screen. */
+  median = Number.NaN;
 
   /** `values`: the elements to fill, by name. */
   constructor(accounts, values, place) {
@@ -50,6 +52,7 @@ export class Overview {
       worst: quantile(painted, 0.99),
       perSecond: samples.length / (Samples.SPAN / 1000),
     };
+    this.median = figures.median;
     this.#chart.render(samples, now);
     this.#chart.describe(figures);
     setText(this.#values.screen, duration(figures.median));

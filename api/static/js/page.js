@@ -137,7 +137,7 @@ class Page {
     for (const pane of this.#panes.values()) pane.renderState();
     this.#renderSummary();
     if (this.#polling !== null) {
-      this.#polling.render(now);
+      this.#polling.render(now, this.#overview.median);
       this.#renderPolled();
       this.#controls.suggest(quietest(this.#accounts[0]));
     }

@@ -6,7 +6,7 @@
  */
 
 import { element, setText } from "./element.js";
-import { brief, bytes, count, duration, NOTHING, plural, seconds } from "./format.js";
+import { brief, bytes, count, dollars, duration, NOTHING, plural, seconds } from "./format.js";
 import { Rest, Unavailable } from "./rest.js";
 import { Rows } from "./rows.js";
 
@@ -27,6 +27,7 @@ export class Polling {
   #problem = null;
   #audit = null;
   #timer = null;
+  #median = Number.NaN;
   #lines = [];
 
   /** `parts`: the elements of the page, by name. */
@@ -83,11 +84,13 @@ export class Polling {
     this.render(Date.now());
   }
 
-  /** Draw it: once a second, and when something has happened. */
-  render(now) {
+  /** Draw it: once a second, and when something has happened. `median`: how old a change is when it is on screen. */
+  render(now, median = this.#median) {
+    this.#median = median;
     const { counts, executions, tasks, rest } = this.#account;
     const put = (name, text) => setText(this.#parts[name], text);
     put("problem", this.#problem ?? "");
+    put("liveAge", duration(median));
     put("due", this.#available ? `Next poll in ${seconds(this.#dueAt - now)}.` : "");
     put("polledAge", this.#polledAt === null ? NOTHING : duration(Math.round((now - this.#polledAt) / 1000) * 1000));
     put("polledRequests", this.#available ? count(this.#rest.requests) : NOTHING);
@@ -142,7 +145,7 @@ export class Polling {
 function wordsOf(row) {
   if (row === undefined) return "not there";
   const step = row.current_node === null ? "" : `, ${row.current_node}`;
-  return `${row.status}, ${row.progress ?? 0} %${step}`;
+  return `${row.status}, ${row.progress ?? 0} %${step}, ${dollars(row.cost_usd)}`;
 }
 
 /** Whether what people see of two rows is the same. */
