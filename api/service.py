@@ -67,8 +67,10 @@ class Service:
         self.clients: set[Client] = set()
         self.visitors = 0
         """Connections, also of those whose names are not yet known."""
+        self.stopping = False
+        """Whether the server was told to stop."""
         self.draining = False
-        """Whether the server is going away."""
+        """Whether nobody is let in any more."""
         self.counts = Counts()
         self.presence = Presence(settings.max_user_connections)
         self.past: deque[Guest] = deque(maxlen=REMEMBERED)
@@ -94,7 +96,7 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.draining = True
+        self.stopping = self.draining = True
         for client in list(self.clients):
             client.end(Ending.of("restart"))
         await self._stack.aclose()
@@ -155,9 +157,11 @@ class Service:
 
     async def drain(self) -> None:
         """Before the server stops: be no longer ready, then send everybody away, each at a moment of his own."""
+        self.stopping = True
+        # A load balancer that has not noticed yet still sends newcomers, who are served.
+        await asyncio.sleep(self.settings.drain_delay)
         self.draining = True
         self.feed.pulse.move()
-        await asyncio.sleep(self.settings.drain_delay)
         clients = list(self.clients)
         random.shuffle(clients)
         spread = min(self.settings.drain_timeout, SPREAD_SECONDS_PER_CLIENT * len(clients))
@@ -175,19 +179,16 @@ class Service:
                 logger.info("%d clients have not taken their leave", len(self.clients))
 
     @property
-    def ready(self) -> bool:
-        """Whether clients are let in."""
-        return not self.reasons
+    def live(self) -> bool:
+        """Whether a `ready` would be true: capture and LISTEN are confirmed, and every kick is known."""
+        return self.feed.pulse.live and self._heeded == self.feed.pulse.kicks
 
     @property
     def reasons(self) -> list[str]:
         """Why this process is not ready; empty where it is."""
-        if self.draining:
-            return ["the server is going away"]
-        pulse = self.feed.pulse
-        if not pulse.reasons and self._heeded != pulse.kicks:
-            return ["the kicks are being read"]
-        return pulse.reasons
+        going = ["the server is going away"] if self.stopping else []
+        unread = ["the kicks are being read"] if self._heeded != self.feed.pulse.kicks else []
+        return going or self.feed.pulse.reasons or unread
 
     async def confirm(self) -> None:
         """Have the relay look whether the triggers are still in place, unless it has done so a moment ago."""
@@ -201,10 +202,10 @@ class Service:
         """Wait until clients may be let in. Raises RefusedError."""
         pulse = self.feed.pulse
         await self.confirm()
-        await pulse.until(lambda: self.draining or self.ready, self.settings.ready_timeout)
+        await pulse.until(lambda: self.draining or self.live, self.settings.ready_timeout)
         if self.draining:
             raise RefusedError(Ending.of("restart"))
-        if not self.ready:
+        if not self.live:
             raise RefusedError(Ending.of("not-ready"))
 
     def _send_away(self, user: str, most: int) -> None:
