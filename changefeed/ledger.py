@@ -1,8 +1,8 @@
 """The running numbers of one scope (an owner, or everybody): an SQL aggregate at a known snapshot, and the events since.
 
 Whether an event is in the aggregate already is decided by its transaction and the aggregate's snapshot, never by order or
-time: exactly the events that the snapshot does not include are applied. Assumes that each event comes once. An aggregate takes a while, and the log goes on
-meanwhile, so from before it is asked until it is answered the events are gathered.
+time: exactly the events that the snapshot does not include are applied. Assumes that each event comes once. An aggregate
+takes a while, and the log goes on meanwhile, so from before it is asked until it is answered the events are gathered.
 
 | state               | event                      | ask       | answer                       | restart |
 |---------------------|----------------------------|-----------|------------------------------|---------|

@@ -1,6 +1,6 @@
 """Runs the aggregates that the statistics ask for, one at a time, and tells what is due.
 
-Two tasks, because an aggregate may take seconds in which others are to be told. Errors are said once, backed off from, and
+Several tasks, because an aggregate may take seconds in which others are to be told. Errors are said once, backed off from, and
 never fatal: numbers that cannot be read are not told, and everything else goes on.
 """
 
@@ -43,7 +43,6 @@ class Reckoner:
         self._pulse = pulse
         self._telling = Doorbell()
         self._asking = Doorbell()
-        self._watches = pulse.watches
         self._problem = ""
 
     def wake(self) -> None:
@@ -56,6 +55,15 @@ class Reckoner:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tell(statistics))
             tasks.create_task(self._ask(statistics))
+            tasks.create_task(self._heed_watches(statistics))
+
+    async def _heed_watches(self, statistics: Statistics) -> None:
+        # A table that is watched no longer says so in no event.
+        pulse, watches = self._pulse, self._pulse.watches
+        while True:
+            await pulse.until(lambda watches=watches: pulse.watches != watches)  # type: ignore[misc]
+            watches = pulse.watches
+            statistics.refresh()
 
     async def _tell(self, statistics: Statistics) -> None:
         while True:
@@ -70,9 +78,6 @@ class Reckoner:
     async def _ask(self, statistics: Statistics) -> None:
         while True:
             self._asking.clear()
-            if self._pulse.watches != self._watches:
-                self._watches = self._pulse.watches
-                statistics.refresh()
             job = statistics.next_job()
             if job is None:
                 await self._asking.wait(min(LONGEST_PAUSE, statistics.until_asking()))

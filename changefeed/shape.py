@@ -75,4 +75,4 @@ def rows_of(event: Event) -> tuple[Row | None, Row | None]:
 
 def money(amount: Decimal) -> str:
     """As a decimal text without trailing zeros: a sum that went up and down again has the digits it had before."""
-    return f"{EXACT.normalize(amount):f}"
+    return f"{EXACT.normalize(amount):f}" if amount else "0"

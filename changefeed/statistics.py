@@ -69,9 +69,9 @@ class Statistics:
         """Messages, by topic."""
 
     @property
-    def topics(self) -> Collection[str]:
+    def topics(self) -> frozenset[str]:
         """Of all statistics."""
-        return self._offered.keys()
+        return frozenset(self._offered)
 
     @property
     def kinds(self) -> Collection[str]:

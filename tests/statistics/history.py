@@ -80,7 +80,7 @@ class Writer:
 
     async def begin(self) -> None:
         if len(self._open) < 3:
-            isolation = self._dice.choice(["read_committed", "read_committed", "repeatable_read"])
+            isolation: Any = self._dice.choice(["read_committed", "read_committed", "repeatable_read"])
             transaction = self._connection.transaction(isolation=None if self._open else isolation)
             await transaction.start()
             self._open.append(transaction)
@@ -100,15 +100,17 @@ class Writer:
     async def insert_execution(self) -> None:
         await self._run(
             f"insert into workflow_execution (workflow_id, status, cost_usd, started_at, completed_at, error_message)"
-            f" select id, $1, $2, {self._moment()}, {self._moment()}, $3 from workflow order by md5(id::text || $4) limit 1",
+            f" select id, $1, $2, {self._moment()}, {self._moment()}, $3"
+            " from workflow order by md5(id::text || $4) limit 1",
             self._dice.choice(STATUSES), self._cost(), self._text(), self._salt(),
         )  # fmt: skip
 
     async def update_execution(self) -> None:
         change = self._dice.choice(
             [
-                "status = $1", "cost_usd = $2", "cost_usd = cost_usd + 0.01", "status = $1, cost_usd = $2", "progress = progress + 1",
-                f"completed_at = {self._moment()}", f"started_at = {self._moment()}", "id = gen_random_uuid()",
+                "status = $1", "cost_usd = $2", "cost_usd = cost_usd + 0.01", "status = $1, cost_usd = $2",
+                "progress = progress + 1", f"completed_at = {self._moment()}",
+                f"started_at = {self._moment()}", "id = gen_random_uuid()",
                 f"status = $1, completed_at = {self._moment()}", "output = '{}'",
             ]
         )  # fmt: skip
@@ -121,7 +123,8 @@ class Writer:
 
     async def move_execution(self) -> None:
         await self._run(
-            "update workflow_execution set status = $1, workflow_id = (select id from workflow order by md5(id::text || $2) limit 1)"
+            "update workflow_execution set status = $1,"
+            " workflow_id = (select id from workflow order by md5(id::text || $2) limit 1)"
             " where id in (select id from workflow_execution order by md5(id::text || $2) limit 1)",
             self._dice.choice(STATUSES), self._salt(),
         )  # fmt: skip
@@ -152,7 +155,8 @@ class Writer:
 
     async def insert_task(self) -> None:
         await self._run(
-            "insert into agent_task (execution_id, user_id, agent, task_type, status, cost_usd, tokens, error_message, created_at)"
+            "insert into agent_task"
+            " (execution_id, user_id, agent, task_type, status, cost_usd, tokens, error_message, created_at)"
             " select id, $1, $2, $3, $4, $5, $6, $7, now() - make_interval(days => $8::int) from workflow_execution"
             " order by md5(id::text || $9) limit 1",
             self._dice.choice([*self._owners, None]), self._dice.choice(["planner", "writer"]),

@@ -175,9 +175,7 @@ async def test_what_is_told_is_what_the_tables_say_after_any_history(
     await other.close()
 
 
-async def test_running_numbers_and_a_new_aggregate_never_differ(
-    stage: Stage, database: Database, app: asyncpg.Connection
-) -> None:
+async def test_running_numbers_and_a_new_aggregate_never_differ(stage: Stage, app: asyncpg.Connection) -> None:
     """The same, with the comparison that the product makes itself: it counts drift, and there is none."""
     dice = random.Random("drift")
     owners = [uuid4() for _ in range(3)]

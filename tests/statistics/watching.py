@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from changefeed.session import Item
-from changefeed.statistic import offered
 from changefeed.settings import Settings
+from changefeed.statistic import offered
 
 TOPICS = {statistic.kind: statistic.topic for statistic in offered(Settings())}
 
