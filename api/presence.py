@@ -85,7 +85,9 @@ class Presence:
         counts = [self._here[user] for user in users.values()]
         self._stirred = set()
         try:
-            rows = await feed.pool.fetch(query("attend"), backend, list(users), counts, anew, timeout=ANSWER_SECONDS)
+            rows = await feed.pool.fetch(
+                query("attend"), backend, list(users), counts, self._cap, anew, timeout=ANSWER_SECONDS
+            )
         except BaseException:
             self._stirred |= set(users.values())
             raise

@@ -201,16 +201,20 @@ return (
 -- Purpose:   tell the other processes how many connections some users have with this one, and hear how many they have
 --            with all others: what makes the cap on a user's connections hold over all processes.
 -- Parameters: backend, the database session of the process's listener, by which it is known; whose, digests of users;
---            counts, their connections here, in the same order, 0: none any more; anew: everything that this session has
---            said before is forgotten, and with it what processes have left behind that are no more
+--            counts, their connections here, in the same order, 0: none any more; most, that a user may have; anew:
+--            everything that this session has said before is forgotten, and with it what processes have left behind that
+--            are no more
 -- Returns:   those of the users who have connections with other processes, and how many
 -- Locks:     an advisory lock until the end of the transaction, so that of two processes that speak at the same time
 --            one sees what the other has said; waits for it at most 2 s
 -- Called by: every API process, at most once a second, when something has changed
 --
+-- What would be more than a user may have is not told: this process is to send it away, and the next one that speaks must
+-- not send away others for its sake.
+--
 -- A process is alive as long as its listener's session is; where we may not see when that began (it is another role's),
 -- its number alone has to do.
-create function changefeed.attend(backend integer, whose bytea[], counts integer[], anew boolean)
+create function changefeed.attend(backend integer, whose bytea[], counts integer[], most integer, anew boolean)
   returns table (who bytea, elsewhere bigint)
 language plpgsql
 set search_path = pg_catalog set lock_timeout = '2s'
@@ -226,20 +230,25 @@ begin
         or not exists (select from pg_stat_activity a
                         where a.pid = p.backend and coalesce(a.backend_start, p.started_at) = p.started_at);
   end if;
-  delete from changefeed.presence p using unnest(whose, counts) as t (who, connections)
-   where p.who = t.who and p.backend = attend.backend and t.connections = 0;
-  insert into changefeed.presence (who, backend, started_at, connections)
-    select t.who, attend.backend, started, t.connections
-      from unnest(whose, counts) as t (who, connections)
-     where t.connections > 0 and started is not null
-    on conflict on constraint presence_pkey do update
-      set connections = excluded.connections, started_at = excluded.started_at;
   return query
-    select p.who, sum(p.connections)::bigint
-      from changefeed.presence p
-      join pg_stat_activity a on a.pid = p.backend and coalesce(a.backend_start, p.started_at) = p.started_at
-     where p.who = any (whose) and p.backend <> attend.backend
-     group by p.who;
+    with told as (
+      select t.who, t.connections, coalesce(sum(p.connections) filter (where a.pid is not null), 0)::bigint as elsewhere
+        from unnest(whose, counts) as t (who, connections)
+        left join changefeed.presence p on p.who = t.who and p.backend <> attend.backend
+        left join pg_stat_activity a on a.pid = p.backend and coalesce(a.backend_start, p.started_at) = p.started_at
+       group by t.who, t.connections
+    ), gone as (
+      delete from changefeed.presence p using told t
+       where p.who = t.who and p.backend = attend.backend and least(t.connections, most - t.elsewhere) <= 0
+    ), here as (
+      insert into changefeed.presence (who, backend, started_at, connections)
+        select t.who, attend.backend, started, least(t.connections, most - t.elsewhere)
+          from told t
+         where least(t.connections, most - t.elsewhere) > 0 and started is not null
+        on conflict on constraint presence_pkey do update
+          set connections = excluded.connections, started_at = excluded.started_at
+    )
+    select t.who, t.elsewhere from told t where t.elsewhere > 0;
 end
 $attend$;
 
@@ -880,8 +889,8 @@ begin
   else
     probed := changefeed.probe(relation, source, owner, path, me);
     reads := probed.reads;
-    owner_new := format('(select (%s)::text from %s as r)', owner, changefeed.as_row('new', reads));
-    owner_old := format('(select (%s)::text from %s as r)', owner, changefeed.as_row('old', reads));
+    owner_new := format(e'(select (%s\n)::text from %s as r)', owner, changefeed.as_row('new', reads));
+    owner_old := format(e'(select (%s\n)::text from %s as r)', owner, changefeed.as_row('old', reads));
     parents := probed.parents;
     if probed.functions <> '{}' then
       raise notice 'changefeed: the owner expression of % calls %, with the rights of %. Where what these read changes an owner, nobody is told',
@@ -1215,7 +1224,8 @@ declare
 begin
   begin
     perform set_config('search_path', path, true);
-    execute format('create view changefeed.owner_probe as select (%s)::text as owner from %s as r', expression, relation);
+    -- A line of its own: the expression may end with a comment, but may not comment out what follows.
+    execute format(e'create view changefeed.owner_probe as select (%s\n)::text as owner from %s as r', expression, relation);
     execute format('alter view changefeed.owner_probe owner to %s', runs_as);
     execute 'select owner from changefeed.owner_probe limit 1';
     perform set_config('search_path', 'pg_catalog', true);
@@ -1239,7 +1249,7 @@ begin
 
   -- Once more with a row that comes from no table: what it still reads of tables, the expression itself reads.
   perform set_config('search_path', path, true);
-  execute format('create view changefeed.owner_probe as select (%s)::text as owner from %s as r', expression, blank);
+  execute format(e'create view changefeed.owner_probe as select (%s\n)::text as owner from %s as r', expression, blank);
   perform set_config('search_path', 'pg_catalog', true);
   select coalesce(jsonb_object_agg(p.relation::oid, p.columns), '{}') into parents
     from (select p.relation, coalesce(jsonb_agg(a.attname order by a.attnum) filter (where a.attname is not null), '[]') as columns
