@@ -19,8 +19,8 @@ test("a problem's code decides, more exactly than its status could", async () =>
 });
 
 test("where the problem's code is not known, the status decides", async () => {
-  expect(await closingOf(problem(400, "topic-unknown"), NOW)).toMatchObject({ kind: "closed", code: 4400 });
-  expect(await closingOf(problem(503, "restart"), NOW)).toMatchObject({ kind: "closed", code: 4500 });
+  expect(await closingOf(problem(400, "from-the-future"), NOW)).toMatchObject({ kind: "closed", code: 4400 });
+  expect(await closingOf(problem(503, "from-the-future"), NOW)).toMatchObject({ kind: "closed", code: 4500 });
 });
 
 test("Retry-After is taken along, in seconds or as a date", async () => {
