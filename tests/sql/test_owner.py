@@ -58,30 +58,29 @@ async def test_an_owner_is_a_kind_and_a_value(app: asyncpg.Connection, feed: asy
     }
 
 
-@pytest.mark.parametrize(
-    ("expression", "owner"),
-    [
-        ("r.owner", "anne"),
-        ("r.owner || ':' || r.n", "anne:7"),
-        ("owner", "anne"),
-        ("upper(owner)", "ANNE"),
-        ("'everybody'", "everybody"),
-        ("case when r.n > 5 then r.owner end", "anne"),
-        ("nullif(r.owner, 'anne')", None),
-        ("(select max(x) from unnest(array[r.owner, 'adam']) as x)", "anne"),
-        ("r.note ->> 'whose'", "carl"),
-    ],
-)
+EXPRESSIONS = [
+    ("r.owner", "anne"),
+    ("r.owner -- whose it is", "anne"),
+    ("r.owner || ':' || r.n", "anne:7"),
+    ("owner", "anne"),
+    ("upper(owner)", "ANNE"),
+    ("'everybody'", "everybody"),
+    ("case when r.n > 5 then r.owner end", "anne"),
+    ("nullif(r.owner, 'anne')", None),
+    ("(select max(x) from unnest(array[r.owner, 'adam']) as x)", "anne"),
+    ("r.note ->> 'whose'", "carl"),
+]
+
+
 @pytest.mark.usefixtures("item")
-async def test_an_expression_gives_the_owner(
-    app: asyncpg.Connection, feed: asyncpg.Connection, log: Log, expression: str, owner: str | None
-) -> None:
-    await feed.execute("select changefeed.watch('item', $1)", expression)
-    await log.new()
-    await app.execute("""insert into item (id, owner, n, note) values (1, 'anne', 7, '{"whose": "carl"}')""")
-    await app.execute("update item set name = 'x'")
-    await app.execute("delete from item")
-    assert await log.briefly() == [("insert", 1, owner), ("update", 1, owner), ("delete", 1, owner)]
+async def test_an_expression_gives_the_owner(app: asyncpg.Connection, feed: asyncpg.Connection, log: Log) -> None:
+    for expression, owner in EXPRESSIONS:
+        await feed.execute("select changefeed.watch('item', $1)", expression)
+        await log.new()
+        await app.execute("""insert into item (id, owner, n, note) values (1, 'anne', 7, '{"whose": "carl"}')""")
+        await app.execute("update item set name = 'x'")
+        await app.execute("delete from item")
+        assert await log.briefly() == [("insert", 1, owner), ("update", 1, owner), ("delete", 1, owner)], expression
 
 
 @pytest.mark.usefixtures("item")

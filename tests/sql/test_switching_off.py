@@ -6,22 +6,22 @@ import pytest
 from tests.sql.vocabulary import Bell, Log
 
 
-@pytest.mark.parametrize("value", ["on", "true", "yes", "1"])
 @pytest.mark.usefixtures("item")
-async def test_skip_silences_a_transaction(app: asyncpg.Connection, log: Log, value: str) -> None:
-    await app.execute(
-        f"begin; set local changefeed.skip = '{value}'; insert into item values (1); truncate item; commit"
-    )
-    assert await log.new() == []
+async def test_skip_silences_a_transaction(app: asyncpg.Connection, log: Log) -> None:
+    for value in ("on", "true", "yes", "1"):
+        await app.execute(
+            f"begin; set local changefeed.skip = '{value}'; insert into item values (1); truncate item; commit"
+        )
+        assert await log.new() == [], value
     await app.execute("insert into item values (2)")
     assert (await log.only()).key == {"id": 2}
 
 
-@pytest.mark.parametrize("value", ["off", "false", "", "0"])
 @pytest.mark.usefixtures("item")
-async def test_skip_may_be_off(app: asyncpg.Connection, log: Log, value: str) -> None:
-    await app.execute(f"begin; set local changefeed.skip = '{value}'; insert into item values (1); commit")
-    assert (await log.only()).op == "insert"
+async def test_skip_may_be_off(app: asyncpg.Connection, log: Log) -> None:
+    for number, value in enumerate(("off", "false", "", "0")):
+        await app.execute(f"begin; set local changefeed.skip = '{value}'; insert into item values ({number}); commit")
+        assert (await log.only()).op == "insert", value
 
 
 @pytest.mark.usefixtures("item")

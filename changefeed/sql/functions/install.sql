@@ -60,8 +60,8 @@ begin
   else
     probed := changefeed.probe(relation, source, owner, path, me);
     reads := probed.reads;
-    owner_new := format('(select (%s)::text from %s as r)', owner, changefeed.as_row('new', reads));
-    owner_old := format('(select (%s)::text from %s as r)', owner, changefeed.as_row('old', reads));
+    owner_new := format(e'(select (%s\n)::text from %s as r)', owner, changefeed.as_row('new', reads));
+    owner_old := format(e'(select (%s\n)::text from %s as r)', owner, changefeed.as_row('old', reads));
     parents := probed.parents;
     if probed.functions <> '{}' then
       raise notice 'changefeed: the owner expression of % calls %, with the rights of %. Where what these read changes an owner, nobody is told',

@@ -20,7 +20,8 @@ declare
 begin
   begin
     perform set_config('search_path', path, true);
-    execute format('create view changefeed.owner_probe as select (%s)::text as owner from %s as r', expression, relation);
+    -- A line of its own: the expression may end with a comment, but may not comment out what follows.
+    execute format(e'create view changefeed.owner_probe as select (%s\n)::text as owner from %s as r', expression, relation);
     execute format('alter view changefeed.owner_probe owner to %s', runs_as);
     execute 'select owner from changefeed.owner_probe limit 1';
     perform set_config('search_path', 'pg_catalog', true);
@@ -44,7 +45,7 @@ begin
 
   -- Once more with a row that comes from no table: what it still reads of tables, the expression itself reads.
   perform set_config('search_path', path, true);
-  execute format('create view changefeed.owner_probe as select (%s)::text as owner from %s as r', expression, blank);
+  execute format(e'create view changefeed.owner_probe as select (%s\n)::text as owner from %s as r', expression, blank);
   perform set_config('search_path', 'pg_catalog', true);
   select coalesce(jsonb_object_agg(p.relation::oid, p.columns), '{}') into parents
     from (select p.relation, coalesce(jsonb_agg(a.attname order by a.attnum) filter (where a.attname is not null), '[]') as columns
