@@ -7,7 +7,7 @@
  * Queries that nobody shows are only marked, and fetched when they are shown.
  */
 
-import type { Query, QueryClient, QueryKey } from "@tanstack/react-query";
+import { hashKey, type Query, type QueryClient, type QueryKey } from "@tanstack/react-query";
 
 interface Gate {
   /** Something came that the last fetch may not have seen. */
@@ -21,7 +21,8 @@ export class Refetcher {
   readonly #gates = new Map<string, Gate>();
   readonly #begun = new Map<string, number>();
   readonly #unsubscribe: () => void;
-  #keys: QueryKey[] = [];
+  /** What has been touched since the last round, by its hash: a burst names the same few keys again and again. */
+  readonly #touched = new Map<string, QueryKey>();
   #disposed = false;
 
   constructor(client: QueryClient, interval: number) {
@@ -46,8 +47,8 @@ export class Refetcher {
   touch(keys: readonly QueryKey[]): void {
     if (keys.length === 0 || this.#disposed) return;
     // All messages of one frame make one round.
-    if (this.#keys.length === 0) queueMicrotask(() => this.#round());
-    this.#keys.push(...keys);
+    if (this.#touched.size === 0) queueMicrotask(() => this.#round());
+    for (const key of keys) this.#touched.set(hashKey(key), key);
   }
 
   dispose(): void {
@@ -57,8 +58,8 @@ export class Refetcher {
   }
 
   #round(): void {
-    const keys = this.#keys;
-    this.#keys = [];
+    const keys = [...this.#touched.values()];
+    this.#touched.clear();
     if (this.#disposed) return;
     const queries = new Set<Query>();
     for (const queryKey of keys)
