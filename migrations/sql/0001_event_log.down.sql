@@ -14,7 +14,8 @@ do $drop$
 declare
   name text;
 begin
-  -- As texts, and if they exist: some go with others.
+  -- As texts, and if they exist: some go with others, of which nobody need hear.
+  perform set_config('client_min_messages', 'warning', true);
   foreach name in array array(
     select p.oid::regprocedure::text from pg_catalog.pg_proc p
       join pg_catalog.pg_namespace n on n.oid = p.pronamespace

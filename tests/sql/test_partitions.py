@@ -128,3 +128,17 @@ async def test_unwatching_leaves_nothing_on_any_partition(app: asyncpg.Connectio
     await app.execute("alter table part detach partition part_2")
     await feed.execute("select changefeed.unwatch('part')")
     assert not await feed.fetchval("select exists (select from pg_trigger where tgrelid::regclass::text like 'part%')")
+
+
+@pytest.mark.usefixtures("parted")
+async def test_a_table_that_is_watched_by_itself_is_attached_after_it_was_unwatched(
+    app: asyncpg.Connection, feed: asyncpg.Connection, log: Log
+) -> None:
+    await app.execute("create table part_3 (id int primary key, owner text, n int)")
+    await feed.execute("select changefeed.watch('part_3', 'owner')")
+    with pytest.raises(asyncpg.DuplicateObjectError, match="already exists"):
+        await app.execute("alter table part attach partition part_3 for values from (20) to (30)")
+    await feed.execute("select changefeed.unwatch('part_3')")
+    await app.execute("alter table part attach partition part_3 for values from (20) to (30)")
+    await app.execute("insert into part values (21, 'carl')")
+    assert (await log.only()).source == "public.part"

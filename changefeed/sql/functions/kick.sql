@@ -8,6 +8,7 @@
 -- Called by: administrators, `changefeed kick`
 create function changefeed.kick(user_id text) returns void
 language plpgsql
+set search_path = pg_catalog
 as $kick$
 begin
   if user_id is null or user_id = '' then
