@@ -15,7 +15,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from changefeed.catalogue import STALE
+from changefeed.catalogue import LACKING, STALE
 from changefeed.cursor import Cursor
 from changefeed.errors import ChangefeedError
 from changefeed.pages import PlaceError
@@ -88,7 +88,7 @@ async def answered(
         return problem(400, "parameter-invalid", str(error))
     except NotThereError as error:
         return problem(404, "not-there", str(error))
-    except STALE as error:
+    except LACKING as error:
         logger.warning("the settings name something that the database lacks: %s: %s", type(error).__name__, error)
         return problem(404, "not-there", f"The settings name something that the database lacks: {error}.")
     except (ChangefeedError, *LOST) as error:

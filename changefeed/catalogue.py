@@ -17,8 +17,10 @@ from .sql import query
 from .statement import identifier
 from .table import Column, Table
 
-STALE = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.DatatypeMismatchError)
+STALE = (asyncpg.SyntaxOrAccessError, asyncpg.InvalidCachedStatementError)
 """What a statement that was made for other columns fails with."""
+LACKING = (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError)
+"""What a statement fails with where the settings name what is not there."""
 
 
 class Catalogue:
