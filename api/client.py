@@ -8,6 +8,7 @@ the connection after its grace; whatever fails on our side ends it with a reason
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -56,6 +57,7 @@ class Client:
         "_topics",
         "_verifier",
         "_warned",
+        "abandon",
         "began",
         "ending",
         "identity",
@@ -87,6 +89,8 @@ class Client:
         self.transport = transport
         self.ending: Ending | None = None
         """Why and how it ends; None while it does not."""
+        self.abandon: Callable[[], object] = lambda: None
+        """The transport's: drop whatever the peer does not take, and end."""
         self.began = time.monotonic()
         self.outcome: Outcome | None = None
         """What came of connecting; None before `ready`."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 from starlette.responses import Response
@@ -74,6 +75,7 @@ class LiveResponse(Response):
             async with asyncio.timeout(seconds):
                 await send(message)
 
+        client.abandon = partial(cut_off, scope)
         leaving = asyncio.create_task(_until_gone(receive, client))
         try:
             async with client.subscription:

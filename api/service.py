@@ -176,7 +176,9 @@ class Service:
                 async with asyncio.timeout(PARTING_SECONDS):
                     await self._gone.wait()
             except TimeoutError:
-                logger.info("%d clients have not taken their leave", len(self.clients))
+                logger.info("%d clients do not take what they are sent, and are cut off", len(self.clients))
+                for client in list(self.clients):
+                    client.abandon()
 
     @property
     def live(self) -> bool:

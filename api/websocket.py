@@ -7,6 +7,7 @@ disconnect, and because a server that does not read does not see the peer's pong
 
 import asyncio
 import logging
+from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -111,6 +112,7 @@ async def _introduced(websocket: WebSocket, service: Service, wishes: Wishes) ->
 
 async def _converse(websocket: WebSocket, client: Client, seconds: float, *, batches: bool) -> Ending | None:
     """Everything that the client is to get. Returns why it ends; None where there is nobody left to tell."""
+    client.abandon = partial(cut_off, websocket.scope)
     listening = asyncio.create_task(_listen(websocket, client))
     try:
         while (items := await client.next()) is not None:
