@@ -1,5 +1,6 @@
 """Nothing is missing and nothing is stale: the first load joins the stream, a refetch replaces what could not be replayed."""
 
+import asyncio
 import json
 import re
 
@@ -8,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, Route, WebSocketRoute, expect
 
 from demo import host
-from tests.browser.conftest import TOKENS, opened
+from tests.browser.conftest import PATIENCE_MS, TOKENS, opened
 from tests.support.service import ServiceProcess, Services
 
 pytestmark = pytest.mark.needs("browser")
@@ -70,7 +71,7 @@ async def test_a_truncated_table_is_empty_here_as_well(page: Page, app: asyncpg.
     await expect(page.locator("#panes [data-row]")).to_have_count(0)
 
 
-async def test_no_older_message_overwrites_a_newer_row_while_everything_is_fetched_anew(
+async def test_many_refetches_in_the_midst_of_changes_end_with_what_the_database_holds(
     page: Page, app: asyncpg.Connection
 ) -> None:
     workflow = "select id from workflow where owner_id = $1 and id <> $2 limit 1"
@@ -93,6 +94,77 @@ async def test_no_older_message_overwrites_a_newer_row_while_everything_is_fetch
     for name, user in (("user1", host.USER1), ("user2", host.USER2)):
         await expect(pane(page, name)).to_contain_text(f"of {await app.fetchval(OWNED, user)}")
     await expect(row(page)).to_contain_text("40 %")
+
+
+async def test_no_older_message_overwrites_a_newer_row_after_everything_was_fetched_anew(
+    browser: Browser, service: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    """What comes between the answer and the new subscription is sent again after it, and must not count before.
+
+    Three changes of one row: the answer knows the first; the second came live while the answer was under way, so the
+    list sets it back; the third comes live before the new subscription, which then brings both again, in order.
+    """
+    mine = await app.fetchval(
+        "select e.id from workflow_execution e join workflow w on w.id = e.workflow_id"
+        " where w.owner_id = $1 and e.status = 'running' limit 1",
+        host.USER2,
+    )
+    given = await app.fetchval(
+        "select id from workflow where owner_id = $1 and id <> $2 limit 1", host.USER1, host.WORKFLOW
+    )
+    async with opened(browser, "about:blank") as (page, watch):
+        watch.admit(service.url)
+        changed = pane(page, "user2").locator(f'[data-row="{mine}"]')
+        refetching, third_came, resubscribed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        theirs = f"Bearer {TOKENS['user2']}"
+        held_up: list[Route] = []
+        late: list[asyncio.Future[None]] = []
+
+        def between(client: WebSocketRoute) -> None:
+            server = client.connect_to_server()
+
+            async def after_the_third(text: str | bytes) -> None:
+                await app.execute(SET_PROGRESS, mine, 93)
+                await third_came.wait()
+                server.send(text)
+
+            def from_client(text: str | bytes) -> None:
+                if '"subscribe"' in str(text) and held_up and not late:
+                    late.append(asyncio.ensure_future(after_the_third(text)))
+                else:
+                    server.send(text)
+
+            def from_server(text: str | bytes) -> None:
+                client.send(text)
+                if '"progress":93' in str(text):
+                    third_came.set()
+                if '"subscribed"' in str(text):
+                    resubscribed.set()
+
+            client.on_message(from_client)
+            server.on_message(from_server)
+
+        async def held(route: Route) -> None:
+            answer = await route.fetch()
+            if refetching.is_set() and not held_up and route.request.headers["authorization"] == theirs:
+                held_up.append(route)
+                await app.execute(SET_PROGRESS, mine, 92)
+                await expect(changed).to_contain_text("92 %")
+            await route.fulfill(response=answer)
+
+        await page.route_web_socket(re.compile("/ws/dashboard"), between)
+        await page.route(re.compile("/api/v1/executions"), held)
+        await page.goto(service.url)
+        await expect(page.locator("#summary")).to_have_text(LIVE)
+        await app.execute(SET_PROGRESS, mine, 91)
+        await expect(changed).to_contain_text("91 %")
+        refetching.set()
+        await app.execute("update workflow set owner_id = $2 where id = $1", given, host.USER2)
+        await asyncio.wait_for(resubscribed.wait(), PATIENCE_MS / 1000)
+        await app.execute("update agent_task set tokens = 7654321 where execution_id = $1", mine)
+        await expect(pane(page, "user2")).to_contain_text("7.7M")
+        await expect(changed).to_contain_text("93 %")
+        await asyncio.gather(*late)
 
 
 async def test_a_message_that_comes_twice_counts_once(

@@ -68,6 +68,8 @@ async def test_a_cut_connection_says_so_comes_back_and_has_missed_nothing(page: 
     await expect(row(page, "user1", host.EXECUTION)).to_contain_text("failed")
     await expect(row(page, "user1", host.EXECUTION)).to_contain_text("51 %")
     await expect(pane(page, "user1")).to_contain_text("987.7K")
+    # It went on from where it was: what had come before was not sent again.
+    await expect(page.locator("#figure-outcomes")).to_have_text("0 fresh, 1 replayed, 0 resync; 0 repeats dropped")
 
 
 async def test_a_cut_connection_comes_back_by_itself(page: Page, app: asyncpg.Connection) -> None:
