@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -24,19 +24,17 @@ from tests.integration.vocabulary import (
     Connection,
     Everything,
     Tasks,
-    follow,
     live,
     marks_until,
     people,
     told,
+    under_load,
     until_asleep,
     until_live,
     until_seen,
 )
 from tests.support.database import ROOT, Database, alembic
-from tests.support.oracle import Viewer, verify
 from tests.support.proxy import Proxy
-from tests.support.writers import Writers
 
 
 class Process:
@@ -89,25 +87,6 @@ async def end_listeners(admin: Connection) -> None:
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where datname = current_database() and application_name = 'changefeed listener'"
     )
-
-
-async def under_load(
-    database: Database, feeds: list[Feed], trouble: Callable[[], Awaitable[None]], *, seed: int
-) -> list[Viewer]:
-    """Writers write, each feed has viewers, and there is trouble in the middle of it. Returns the viewers, verified."""
-    async with Writers(database.app_dsn, people(3), seed=seed) as writers:
-        viewers = [Viewer(owner) for _ in feeds for owner in writers.owners]
-        async with asyncio.TaskGroup() as group:
-            for number, viewer in enumerate(viewers):
-                group.create_task(follow(feeds[number // 3], viewer, database.feed_dsn))
-            await writers.run(4, 20)
-            load = group.create_task(writers.run(4, 40))
-            await trouble()
-            await load
-            await writers.run(4, 20)
-            await writers.finish()
-    verify(writers.history, viewers)
-    return viewers
 
 
 def until_more(running: Feed, connections: int) -> Callable[[], bool]:

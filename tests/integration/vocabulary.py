@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,8 +18,9 @@ from changefeed.feed import Feed
 from changefeed.session import Item, Session
 from changefeed.settings import Settings
 from changefeed.subscription import Subscription
-from tests.support.oracle import Viewer
-from tests.support.writers import fetch
+from tests.support.database import Database
+from tests.support.oracle import Viewer, verify
+from tests.support.writers import Writers, fetch
 
 PATIENCE = 30.0
 """Seconds after which a state is no longer waited for: the test has failed."""
@@ -142,6 +144,25 @@ async def follow(feed: Feed, viewer: Viewer, dsn: str, **options: Any) -> None:
                 wanted = viewer.saw(message)
                 if wanted is not None:
                     viewer.fetched(await fetch(dsn, viewer.owner), None if wanted == "all" else wanted)
+
+
+async def under_load(
+    database: Database, feeds: list[Feed], trouble: Callable[[], Awaitable[None]], *, seed: int
+) -> list[Viewer]:
+    """Writers write, each feed has viewers, and there is trouble in the middle of it. Returns the viewers, verified."""
+    async with Writers(database.app_dsn, people(3), seed=seed) as writers:
+        viewers = [Viewer(owner) for _ in feeds for owner in writers.owners]
+        async with asyncio.TaskGroup() as group:
+            for number, viewer in enumerate(viewers):
+                group.create_task(follow(feeds[number // 3], viewer, database.feed_dsn))
+            await writers.run(4, 20)
+            load = group.create_task(writers.run(4, 40))
+            await trouble()
+            await load
+            await writers.run(4, 20)
+            await writers.finish()
+    verify(writers.history, viewers)
+    return viewers
 
 
 class Everything:

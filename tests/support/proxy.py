@@ -10,7 +10,8 @@ sides believe in a connection on which nothing comes any more, while new ones ar
 """
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -46,7 +47,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket
 
     @classmethod
     def to(cls, dsn: str, answers: Callable[[bytes], bytes] = bytes) -> "Proxy":
@@ -57,24 +58,28 @@ class Proxy:
         return proxy
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, self._listen_host, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = socket.create_server((self._listen_host, self.port), backlog=1024)
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
         url = urlsplit(self.dsn)
         if url.netloc:
             user, _, _ = url.netloc.rpartition("@")
             self.dsn = urlunsplit(url._replace(netloc=f"{user}@{self._listen_host}:{self.port}"))
+        asyncio.get_running_loop().add_reader(self._listening, self._accept)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
+        asyncio.get_running_loop().remove_reader(self._listening)
+        self._listening.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
+        # Also those whose task was cancelled before it began. Sockets are closed in the loop's next turn.
+        self.cut()
+        self.connections.clear()
+        await asyncio.sleep(0)
 
     def freeze(self) -> None:
         """Nothing gets through any more, on connections old and new; what was sent waits, and the senders' windows fill."""
@@ -91,38 +96,42 @@ class Proxy:
 
     def cut(self) -> None:
         """The present connections are reset on both sides."""
-        for link in list(self.connections):
+        for link in self.connections:
             link.cut()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.accepted += 1
-        try:
+    def _accept(self) -> None:
+        # By hand, and not by a server of asyncio's, which hands over connections some turns after it was closed.
+        with suppress(BlockingIOError):
+            connection, _ = self._listening.accept()
+            self.accepted += 1
             if self.refusing:
+                connection.close()
                 return
-            await self._open.wait()
-            server_reader, server_writer = await asyncio.open_connection(*self.address)
-            link = _Link(writer, server_writer)
+            connection.setblocking(False)
+            link = _Link(connection)
             self.connections.add(link)
+            task = asyncio.create_task(self._serve(link))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, link: "_Link") -> None:
+        try:
+            reader, writer = await link.add(asyncio.open_connection(sock=link.accepted))
+            await self._open.wait()
+            server_reader, server_writer = await link.add(asyncio.open_connection(*self.address))
             try:
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(self._pump(link, reader, server_writer, bytes))
-                        group.create_task(self._pump(link, server_reader, writer, self.answers))
-                except* (OSError, EOFError):
-                    pass
-                # What was read before the end is still to be delivered.
-                await link.close()
-            finally:
-                link.cut()
-                self.connections.discard(link)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(link, reader, server_writer, bytes))
+                    group.create_task(self._pump(link, server_reader, writer, self.answers))
+            except* (OSError, EOFError):
+                pass
+            # What was read before the end is still to be delivered.
+            await link.close()
         except OSError:
             pass
         finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
+            link.cut()
+            self.connections.discard(link)
 
     async def _pump(
         self,
@@ -171,9 +180,18 @@ class Proxy:
 class _Link:
     """One connection through the proxy."""
 
-    def __init__(self, *writers: asyncio.StreamWriter) -> None:
-        self._writers = writers
+    def __init__(self, accepted: socket.socket) -> None:
+        self.accepted = accepted
+        self._writers: list[asyncio.StreamWriter] = []
         self.dead = False
+
+    async def add(
+        self, opening: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One side of it."""
+        reader, writer = await opening
+        self._writers.append(writer)
+        return reader, writer
 
     async def close(self) -> None:
         for writer in self._writers:
@@ -183,5 +201,7 @@ class _Link:
                 await writer.wait_closed()
 
     def cut(self) -> None:
+        if not self._writers:
+            self.accepted.close()
         for writer in self._writers:
             writer.transport.abort()
