@@ -56,3 +56,16 @@ async def tree(app: asyncpg.Connection, feed: asyncpg.Connection) -> None:
         "select changefeed.watch('line', '(select f.owner from file x join folder f on f.id = x.folder_id"
         " where x.id = r.file_id)')"
     )
+
+
+@pytest.fixture
+async def full(app: asyncpg.Connection, tree: None, log: Log) -> None:  # noqa: ARG001
+    """Two folders of different owners, a file in each, a line in each file; nothing unread in the log."""
+    await app.execute(
+        """
+        insert into folder values (1, 'anne', 'a'), (2, 'bert', 'b');
+        insert into file values (10, 1), (20, 2);
+        insert into line values (100, 10), (200, 20);
+        """
+    )
+    await log.new()

@@ -128,3 +128,12 @@ async def visible_in(connection: asyncpg.Connection, xid: int, snapshot: str | N
             "select pg_visible_in_snapshot($1::text::xid8, $2::text::pg_snapshot)", str(xid), snapshot
         )
     )
+
+
+def told(events: list[Recorded]) -> list[tuple[str | None, object]]:
+    """Who was told to refetch because of an owner change, and who was named as the other."""
+    assert all(event.op == "bulk" and event.key is None for event in events)
+    for event in events:
+        assert (event.data or {})["reason"] == "owner"
+        assert event.owner_kind == "user"
+    return [(event.owner, (event.data or {}).get("other")) for event in events]
