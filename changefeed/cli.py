@@ -19,8 +19,10 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from . import watch as watching
-from .commands import Status, issued_token, live_events, migrated, relaying, served
+from .commands import Status, explanation_of, issued_token, live_events, migrated, relaying, served
 from .errors import ChangefeedError, ConfigurationError
+from .event import Owner
+from .mapping import EventMapping
 from .settings import Settings
 
 app = typer.Typer(
@@ -170,6 +172,20 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
     typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text())
     if found.problems:
         raise typer.Exit(1)
+
+
+@command
+def explain(
+    owner: Annotated[str, typer.Option(help="The owner who should have seen it.")],
+    table: Annotated[str, typer.Option(help="The table, as schema.table.")],
+    key: Annotated[str, typer.Option(help="The primary key: the value, or a JSON object of its columns.")],
+    owner_kind: Annotated[str, typer.Option(help="What an owner is.")] = "user",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What became of a row's changes: were they captured, whose were they, and which sessions got them."""
+    mapping = EventMapping(Settings().sources)
+    found = _asked(lambda connection: explanation_of(connection, mapping, Owner(owner_kind, owner), table, key))
+    typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text())
 
 
 @command

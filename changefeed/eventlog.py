@@ -6,7 +6,7 @@ on READ COMMITTED and on each being one statement. Decides nothing about epochs,
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -139,6 +139,20 @@ async def missed(
 async def handovers(connection: asyncpg.Connection[Any], limit: int) -> list[Event]:
     """The newest owner changes that are in the log, oldest first."""
     return [_event(row) for row in reversed(await connection.fetch(query("handovers"), limit))]
+
+
+async def history(
+    connection: asyncpg.Connection[Any],
+    source: str,
+    key: Mapping[str, str],
+    owner: Owner,
+    limit: int,
+    timeout: float,
+) -> list[Event]:
+    """What there is of one row, and of its table as a whole for this owner, the newest first. Reads the whole log."""
+    names, values = list(key), list(key.values())
+    arguments = (source, names, values, owner.kind, owner.value, limit)
+    return [_event(row) for row in await connection.fetch(query("history"), *arguments, timeout=timeout)]
 
 
 def not_installed(error: Exception) -> NotInstalledError:

@@ -1,9 +1,10 @@
 """What the commands of the program do, without the program: each takes what it needs and returns or calls what it found."""
 
+from .explain import Explanation, explanation_of
 from .migrating import migrated
 from .serving import relaying, served
 from .status import Status
 from .tailing import live_events
 from .tokens import issued_token
 
-__all__ = ["Status", "issued_token", "live_events", "migrated", "relaying", "served"]
+__all__ = ["Explanation", "Status", "explanation_of", "issued_token", "live_events", "migrated", "relaying", "served"]
