@@ -6,7 +6,7 @@ nothing of states: that is the session's. Pure.
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from .cursor import Cursor
 
@@ -16,7 +16,11 @@ MAX_CONTROL = 256
 
 @dataclass(slots=True)
 class Item:
-    """A message that waits: its type, its text without a cursor, and where it comes from."""
+    """A message that waits: its type, its text without a cursor, and where it comes from.
+
+    An event's is the same object in every buffer, and is never changed: with one for each, fan-out would spend more on the
+    garbage collector than on the messages.
+    """
 
     kind: str
     text: str
@@ -28,6 +32,12 @@ class Item:
     """What conflation goes by."""
     at: float | None = None
     """When the change was captured, in Unix seconds of the database's clock; None for what did not come live."""
+
+    size: int = field(init=False)
+    """In bytes, as it will be sent."""
+
+    def __post_init__(self) -> None:
+        self.size = len(self.text) if self.text.isascii() else len(self.text.encode())
 
     def whole(self) -> str:
         """The message with its cursor put in. Spliced, because the same text goes to many sessions."""
@@ -49,7 +59,8 @@ class Buffer:
         self._items: dict[Hashable, Item] = {}
         self._number = 0
         self._bytes = 0
-        self._last: Item | None = None
+        self._last: Hashable = None
+        """The key of the last event of a batch that is not complete."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -63,19 +74,18 @@ class Buffer:
         """An event's message, which may replace an older one of its row. False: there is no room."""
         if conflate:
             self._replace(item.row)
-        size = _size(item.text)
+        size = item.size
         if self.events >= self._max_messages or self._bytes + size > self._max_bytes:
             return False
         self.events += 1
         self._bytes += size
-        self._add(item.row if conflate else None, item)
-        self._last = item
+        self._last = self._add(item.row if conflate else None, item)
         return True
 
     def settle(self, cursor: Cursor) -> None:
         """A batch is complete: its last message, if it still waits, carries the place after it."""
         if self._last is not None:
-            self._last.cursor = cursor
+            self._items[self._last] = replace(self._items[self._last], cursor=cursor)
             self._last = None
 
     def push(self, item: Item, *, newest: bool = False) -> bool:
@@ -95,8 +105,10 @@ class Buffer:
         """
         items = list(self._items.values())
         for item in items:
-            if item.cursor is not None:
-                item.cursor = place = place if item.xid is None else item.cursor
+            if item.cursor is not None and item.xid is None:
+                item.cursor = place
+            elif item.cursor is not None:
+                place = item.cursor
         self.clear()
         return items, place
 
@@ -119,8 +131,8 @@ class Buffer:
         self._items = {key: item for key, item in self._items.items() if item.xid is None or not unwanted(item.xid)}
         events = [item for item in self._items.values() if item.xid is not None]
         self.events = len(events)
-        self._bytes = sum(_size(item.text) for item in events)
-        if not any(item is self._last for item in events):
+        self._bytes = sum(item.size for item in events)
+        if self._last not in self._items:
             self._last = None
 
     def drop_all(self) -> None:
@@ -133,24 +145,21 @@ class Buffer:
         items, self._items = self._items, {}
         for key, item in items.items():
             if item.row is not None:
+                self._last = item.row if key == self._last else self._last
                 key = item.row
                 self._replace(key)
             self._items[key] = item
 
-    def _add(self, key: Hashable, item: Item) -> None:
+    def _add(self, key: Hashable, item: Item) -> Hashable:
         if key is None:
             self._number += 1
             key = self._number
         self._items[key] = item
+        return key
 
     def _replace(self, key: Hashable) -> None:
         former = self._items.pop(key, None)
         if former is not None:
             self.conflated += 1
             self.events -= 1
-            self._bytes -= _size(former.text)
-
-
-def _size(text: str) -> int:
-    """In bytes, as it will be sent."""
-    return len(text) if text.isascii() else len(text.encode())
+            self._bytes -= former.size

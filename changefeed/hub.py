@@ -203,23 +203,25 @@ class Hub:
 
     def _offer(self, event: Event, recipients: Collection[Session], before: Cursor) -> None:
         topics = self.mapping.topics_of(event.source)
-        texts: dict[str, tuple[str, str] | None] = {}
-        row = (event.source, event.key)
-        at = event.at.timestamp()
+        items: dict[str, Item | None] = {}
         for session in recipients:
             topic = session.topic_among(topics)
             if topic is None or session.state is State.LAGGING:
                 continue
-            if topic not in texts:
-                texts[topic] = self._message(event, topic)
-            made = texts[topic]
-            if made is None:
+            if topic not in items:
+                items[topic] = self._item(event, topic)
+            item = items[topic]
+            if item is None:
                 self._owed.add(event.source)
-                continue
-            kind, text = made
-            if session.offer(kind, text, event.xid, row, before, at):
+            elif session.offer(item, before):
                 self._touched.add(session)
-                self.delivered[kind] = self.delivered.get(kind, 0) + 1
+                self.delivered[item.kind] = self.delivered.get(item.kind, 0) + 1
+
+    def _item(self, event: Event, topic: str) -> Item | None:
+        made = self._message(event, topic)
+        if made is None:
+            return None
+        return Item(*made, event.xid, row=(event.source, event.key), at=event.at.timestamp())
 
     def _message(self, event: Event, topic: str) -> tuple[str, str] | None:
         assert self.cursor is not None

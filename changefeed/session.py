@@ -18,7 +18,7 @@ the position never goes backwards except by lag() and restart(). Pure and synchr
 messages (pong, error) are not counted as events, but bounded too.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from .buffer import Buffer, Item
@@ -84,21 +84,18 @@ class Session:
                 return topic
         return None
 
-    def offer(self, kind: str, text: str, xid: int, row: Hashable, before: Cursor, at: float | None = None) -> bool:
-        """An event's message. `before` is the place before the batch, `row` what conflation goes by, `at` see Item.
-
-        Returns whether it waits now.
-        """
+    def offer(self, item: Item, before: Cursor) -> bool:
+        """An event's message. `before` is the place before the batch. Returns whether it waits now."""
         if self.state is not State.LIVE and self.state is not State.REPLAYING:
             return False
         self._recall(before)
-        if self._known is not None and self._known.includes(xid):
+        if self._known is not None and item.xid is not None and self._known.includes(item.xid):
             return False
         if not self._buffer.events and self._known is None and self.state is State.LIVE:
             self.position = before
         # During a replay nothing is conflated: which of two messages the log has brought is known at its end only.
         conflate = self.mode == "state" and self.state is State.LIVE
-        if not self._buffer.offer(Item(kind, text, xid, row=row, at=at), conflate=conflate):
+        if not self._buffer.offer(item, conflate=conflate):
             self._lag()
             return False
         self._wake()

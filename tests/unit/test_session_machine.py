@@ -1,0 +1,352 @@
+"""A session under every mixture of what can happen to it, against a log of which everything is known.
+
+The client keeps what it was sent and the latest place it was told. Whatever happens: the buffer is bounded; no place says
+more than was received; what was offered waits, was received, was replaced by something newer, or will be read from the
+log; and in the end the client has everything, in the order of each row, or was told to refetch.
+"""
+
+from collections.abc import Sequence
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from changefeed.cursor import Cursor
+from changefeed.event import Event
+from changefeed.session import Item, Session, State
+from tests.unit.transactions import ANN, Transactions, event
+
+LIVING = (State.LIVE, State.LAGGING, State.REPLAYING)
+ROWS = ('{"id": 1}', '{"id": 2}', '{"id": 3}', None)
+"""None: a refetch, which many transactions may write at once."""
+TEXT_BYTES = 40
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """One session, the hub that offers to it, the writer that takes from it, and the log."""
+
+    @initialize(
+        state_mode=st.booleans(),
+        max_messages=st.integers(1, 6),
+        max_bytes=st.sampled_from([3 * TEXT_BYTES, 1 << 20]),
+        min_interval=st.sampled_from([0.0, 2.0]),
+    )
+    def begin_everything(self, state_mode: bool, max_messages: int, max_bytes: int, min_interval: float) -> None:
+        self.log = Transactions()
+        self.place = self.log.cursor()
+        self.window: list[Event] = []
+        """What is left of a window that is published in pages, and where it ends."""
+        self.target: Cursor | None = None
+        self.published: list[Event] = []
+        self.max_messages, self.max_bytes = max_messages, max_bytes
+        self.state_mode = state_mode
+        self.woken = 0
+        self.session = Session(
+            owners=frozenset({ANN}),
+            admin=False,
+            position=self.place,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            wake=self.wake,
+            mode="state" if state_mode else "log",
+            min_interval=min_interval,
+        )
+        self.forgiven = self.place
+        """What this place has seen the client has never missed, or has refetched."""
+        self.received: list[int] = []
+        self.places = [self.place]
+        """What the client was told, the latest last: where it goes back to one, it forgets those after it."""
+        self.waiting: list[int] = []
+        """Numbers of what the session has accepted and not given."""
+        self.pongs = self.statistics = 0
+        self.reading: tuple[list[list[Event]], Cursor] | None = None
+        self.position = self.place
+        self.now = 100.0
+        self.sent_at = float("-inf")
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    # The application.
+
+    @rule()
+    def begin(self) -> None:
+        if len(self.log.running) < 4:
+            self.log.begin()
+
+    @rule(row=st.sampled_from(ROWS), which=st.integers(0, 3))
+    def write(self, row: str | None, which: int) -> None:
+        running = sorted(self.log.running) or [self.log.begin()]
+        xid = running[which % len(running)]
+        if row is None or self.log.may_write(xid, f"public.note {row}"):
+            self.log.write(xid, event(key=row, op="update" if row else "bulk"))
+
+    @rule(which=st.integers(0, 3), commit=st.integers(0, 5))
+    def end(self, which: int, commit: int) -> None:
+        running = sorted(self.log.running)
+        if running:
+            (self.log.commit if commit else self.log.roll_back)(running[which % len(running)])
+
+    # The hub.
+
+    @rule(page=st.integers(1, 5))
+    def publish(self, page: int) -> None:
+        if self.target is None:
+            self.target = self.log.cursor()
+            self.window = list(self.log.after(self.place))
+        events, self.window = self.window[:page], self.window[page:]
+        for made in events:
+            self.offer(made)
+        self.published += events
+        if not self.window:
+            self.session.settle(self.target)
+            self.place, self.target = self.target, None
+
+    def offer(self, made: Event) -> None:
+        woken, state, refused = self.woken, self.session.state, self.session.state not in (State.LIVE, State.REPLAYING)
+        text = str(made.seq).ljust(TEXT_BYTES, ".")
+        accepted = self.session.offer(Item("row-changed", text, made.xid, row=(made.source, made.key)), self.place)
+        if accepted:
+            assert not refused
+            self.waiting.append(made.seq)
+        elif self.session.state is not state:
+            assert self.session.state is State.LAGGING
+            self.waiting.clear()
+        assert (self.woken > woken) == (accepted or self.session.state is not state)
+
+    # Whoever writes to the client.
+
+    @rule(elapsed=st.floats(0, 3))
+    def take(self, elapsed: float) -> None:
+        self.now += elapsed
+        session = self.session
+        held = session.hold(self.now)
+        if not session.min_interval or self.pongs:
+            assert held == 0.0
+        else:
+            assert held == max(0.0, self.sent_at + session.min_interval - self.now)
+        assert session.waiting == len(set(self.waiting_items())) + self.pongs + min(self.statistics, 1)
+        if held or session.state is State.REPLAYING:
+            return
+        items = session.take(self.now)
+        events = [item for item in items if item.xid is not None]
+        assert session.conflated == len(self.waiting) - len(events)
+        if self.waiting or self.statistics:
+            self.sent_at = self.now
+        session.conflated = 0
+        self.waiting.clear()
+        self.pongs = self.statistics = 0
+        self.send(items)
+        assert session.waiting == 0
+
+    def waiting_items(self) -> Sequence[object]:
+        """What of the accepted still waits: in state mode, once it is live, the newest of each row."""
+        if not self.state_mode or self.session.state is State.REPLAYING:
+            return self.waiting
+        return [self.row(seq) for seq in self.waiting]
+
+    def send(self, items: list[Item]) -> None:
+        for item in items:
+            if item.xid is not None:
+                self.received.append(int(item.text.strip(".")))
+            if item.cursor is not None:
+                assert item.whole().endswith(f'"cursor":"{item.cursor}"}}') or item.xid is not None
+                self.store(item.cursor)
+
+    def store(self, place: Cursor) -> None:
+        self.places.append(place)
+        self.promises_no_more_than_was_received(place)
+
+    @rule()
+    def asks(self) -> None:
+        if self.session.state is not State.CLOSED:
+            self.session.push("pong", "{}")
+            self.pongs += 1
+
+    @rule()
+    def gets_a_statistic(self) -> None:
+        if self.session.state is not State.CLOSED:
+            self.session.push("dashboard-stats-update", "{}", newest=True)
+            self.statistics += 1
+
+    @rule()
+    def heartbeat(self) -> None:
+        self.store(self.session.caught_up_with(self.place))
+
+    @rule()
+    def is_answered_early(self) -> None:
+        answers = self.session.take_answers()
+        assert len(answers) == self.pongs
+        self.pongs = 0
+
+    # Reading on from the log.
+
+    @rule(back=st.integers(0, 3))
+    def comes_back_with_a_place(self, back: int) -> None:
+        del self.places[len(self.places) - min(back, len(self.places) - 1) :]
+        since = self.places[-1]
+        # A place that is ahead of the hub is waited for.
+        if self.session.state is not State.CLOSED and self.place.snapshot.covers(since.snapshot):
+            self.session.lag(since)
+            self.waiting.clear()
+            self.reading = None
+            self.position = since
+
+    @precondition(lambda self: self.session.state is State.LAGGING and self.reading is None)
+    @rule(from_memory=st.booleans(), pages=st.integers(1, 3))
+    def begin_replay(self, from_memory: bool, pages: int) -> None:
+        since = self.session.begin_replay()
+        assert since == self.session.position
+        if from_memory:
+            missed, end = [made for made in self.published if not since.snapshot.includes(made.xid)], self.place
+        else:
+            missed, end = list(self.log.after(since)), self.log.cursor()
+        size = -(-len(missed) // pages) or 1
+        self.reading = ([missed[first : first + size] for first in range(0, len(missed), size)], end)
+
+    @precondition(lambda self: self.reading is not None)
+    @rule()
+    def read_on(self) -> None:
+        assert self.reading is not None
+        pages, end = self.reading
+        if not self.session.reading:
+            # Overtaken by a restart, or closed.
+            state, position = self.session.state, self.session.position
+            self.session.end_replay(end)
+            assert (self.session.state, self.session.position) == (state, position)
+            self.reading = None
+        elif pages:
+            self.received += [made.seq for made in pages.pop(0)]
+        else:
+            lagging = self.session.state is State.LAGGING
+            self.session.end_replay(end)
+            assert self.session.state is (State.LAGGING if lagging else State.LIVE)
+            assert self.session.position == end
+            self.waiting = [seq for seq in self.waiting if not end.snapshot.includes(self.xid(seq))]
+            self.reading = None
+            self.store(end)
+
+    # The rest.
+
+    @rule(often=st.integers(0, 9))
+    def restart(self, often: int) -> None:
+        if often or self.session.state is State.CLOSED:
+            return
+        self.place, self.target, self.window = self.log.cursor(), None, []
+        self.published = [made for made in self.log.committed if self.place.snapshot.includes(made.xid)]
+        self.session.restart(self.place)
+        self.session.push("resync", "{}", self.session.caught_up_with(self.place))
+        self.pongs += 1
+        self.waiting.clear()
+        self.forgiven = self.position = self.place
+        self.places = [self.place]
+        assert self.session.state is State.LIVE
+
+    @rule(often=st.integers(0, 30))
+    def close(self, often: int) -> None:
+        if often:
+            return
+        self.session.close()
+        self.waiting.clear()
+        self.pongs = self.statistics = 0
+        assert self.session.take(self.now) == []
+
+    # What is always true.
+
+    def xid(self, seq: int) -> int:
+        return next(made.xid for made in self.log.committed if made.seq == seq)
+
+    def row(self, seq: int) -> object:
+        return next(made.key for made in self.log.committed if made.seq == seq)
+
+    def replaced(self, made: Event, among: set[int]) -> bool:
+        return self.state_mode and any(
+            newer.seq in among for newer in self.log.committed if newer.key == made.key and newer.seq > made.seq
+        )
+
+    def missing(self, place: Cursor) -> list[Event]:
+        """What the place has seen and the client has neither received nor refetched."""
+        had = set(self.received)
+        return [
+            made
+            for made in self.log.committed
+            if place.snapshot.includes(made.xid)
+            and not self.forgiven.snapshot.includes(made.xid)
+            and made.seq not in had
+        ]
+
+    def promises_no_more_than_was_received(self, place: Cursor) -> None:
+        # In state mode a later message of the row may stand for it: one that was received, or that comes after the place.
+        later = {made.seq for made in self.log.committed if not place.snapshot.includes(made.xid)} | set(self.received)
+        assert all(self.replaced(made, later) for made in self.missing(place))
+
+    @invariant()
+    def the_buffer_is_bounded(self) -> None:
+        buffer = self.session._buffer
+        assert buffer.events <= self.max_messages
+        assert buffer._bytes == buffer.events * TEXT_BYTES <= self.max_bytes
+
+    @invariant()
+    def the_position_promises_no_more_than_was_received(self) -> None:
+        if self.session.state is not State.CLOSED:
+            self.promises_no_more_than_was_received(self.session.position)
+
+    @invariant()
+    def the_position_does_not_go_back(self) -> None:
+        assert self.session.position.snapshot.covers(self.position.snapshot)
+        self.position = self.session.position
+
+    @invariant()
+    def what_was_offered_waits_or_was_received_or_is_in_the_log(self) -> None:
+        session = self.session
+        if session.state is State.CLOSED:
+            return
+        had = set(self.received) | set(self.waiting)
+        for made in self.published:
+            if made.seq in had or self.forgiven.snapshot.includes(made.xid) or self.replaced(made, had):
+                continue
+            assert session.state is not State.LIVE, f"{made} was lost"
+            rest = [one.seq for page in self.reading[0] for one in page] if self.reading else []
+            # What the reading brings, or a reading from the position will.
+            assert made.seq in rest or not session.position.snapshot.includes(made.xid)
+
+    @invariant()
+    def in_log_mode_new_messages_of_a_row_come_in_order(self) -> None:
+        newest: dict[object, int] = {}
+        seen: set[int] = set()
+        for seq in self.received if not self.state_mode else ():
+            if seq not in seen:
+                seen.add(seq)
+                key = self.row(seq)
+                assert key is None or newest.get(key, 0) < seq
+                newest[key] = seq
+
+    def teardown(self) -> None:
+        """Nothing more happens, and everything is read and sent: then nothing is missing."""
+        if not hasattr(self, "session") or self.session.state is State.CLOSED:
+            return
+        for xid in sorted(self.log.running):
+            self.log.commit(xid)
+        self.now += 100.0
+        for _ in range(200):
+            self.publish(5)
+            if self.session.state is State.LAGGING and self.reading is None:
+                self.begin_replay(from_memory=False, pages=2)
+            if self.reading is not None:
+                self.read_on()
+            else:
+                self.now += 10.0
+                self.take(0.0)
+        assert self.session.state is State.LIVE
+        self.store(self.session.caught_up_with(self.place))
+        assert self.place.snapshot.covers(self.log.snapshot())
+        assert all(self.replaced(made, set(self.received)) for made in self.missing(self.place))
+        for row in ROWS[:3]:
+            of_row = [seq for seq in self.received if self.row(seq) == row]
+            committed = [made.seq for made in self.log.committed if made.key == row]
+            if of_row and not self.forgiven.snapshot.includes(self.xid(committed[-1])):
+                assert of_row[-1] == committed[-1], "the last that was received is the newest"
+
+
+TestSession = SessionMachine.TestCase
+TestSession.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
