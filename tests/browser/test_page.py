@@ -2,13 +2,16 @@
 
 import json
 import re
+import time
 
 import asyncpg
+import jwt
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from demo import host
-from tests.browser.conftest import TOKENS, Watch
+from tests.browser.conftest import TOKENS, Watch, opened
+from tests.support.issuer import claims, token
 from tests.support.service import ServiceProcess, Services
 
 pytestmark = pytest.mark.needs("browser")
@@ -19,6 +22,16 @@ OF_USER2 = """
 select e.id from workflow_execution e join workflow w on w.id = e.workflow_id
 where w.owner_id = $1 and e.status = 'running' limit 1
 """
+
+
+def expiring() -> str:
+    """A token of user1's that is good for a few seconds."""
+    return token(claims(sub=str(host.USER1), exp=int(time.time()) + 8))
+
+
+def jwt_expiry(text: str) -> int:
+    """When it expires."""
+    return int(jwt.decode(text, options={"verify_signature": False})["exp"])
 
 
 def pane(page: Page, name: str) -> Locator:
@@ -85,7 +98,7 @@ async def test_the_page_outlives_the_server(
     watched: tuple[Page, Watch], processes: Services, service: ServiceProcess, app: asyncpg.Connection
 ) -> None:
     page, watch = watched
-    watch.expected = ("ERR_CONNECTION_REFUSED",)
+    watch.expected = ("ERR_CONNECTION_REFUSED", "WebSocket connection to")
     service.kill()
     await expect(page.locator("#summary")).to_have_text("0 of 3 connections live")
     await app.execute(SET_PROGRESS, host.EXECUTION, 62)
@@ -101,6 +114,35 @@ async def test_a_user_who_was_sent_away_is_told_and_does_not_come_back(page: Pag
     await expect(pane(page, "user2").locator(".story")).to_contain_text("administrator")
     await expect(pane(page, "user2").get_by_role("button")).to_be_disabled()
     await expect(page.locator("#summary")).to_have_text("2 of 3 connections live")
+
+
+async def test_an_expired_token_is_said_so(browser: Browser, processes: Services) -> None:
+    service = await processes.start(demo_tokens=json.dumps({"user1": expiring()}), expiry_grace=0)
+    async with opened(browser, service.url) as (page, _):
+        await expect(pane(page, "user1").locator(".state")).to_have_text("stopped")
+        await expect(pane(page, "user1").locator(".story")).to_contain_text("expired")
+
+
+async def test_a_new_token_in_time_spares_the_interruption(
+    browser: Browser, processes: Services, app: asyncpg.Connection
+) -> None:
+    first = expiring()
+    service = await processes.start(demo_tokens=json.dumps({"user1": first}), expiry_grace=0)
+    async with opened(browser, "about:blank") as (page, watch):
+        watch.admit(service.url)
+        answers = iter([{"tokens": {"user1": first}}])
+
+        async def renewed(route: Route) -> None:
+            await route.fulfill(json=next(answers, {"tokens": {"user1": TOKENS["user1"]}}))
+
+        await page.route("**/demo.json", renewed)
+        await page.goto(service.url)
+        await expect(page.locator("#inspector-list")).to_contain_text("subscribed")
+        await page.wait_for_function("(at) => Date.now() > at", arg=jwt_expiry(first) * 1000)
+        await app.execute(SET_PROGRESS, host.EXECUTION, 65)
+        await expect(row(page, "user1", host.EXECUTION)).to_contain_text("65 %")
+        assert len(watch.sockets) == 1
+        assert TOKENS["user1"] not in await page.content()
 
 
 async def test_a_deleted_row_leaves_the_board(page: Page, app: asyncpg.Connection) -> None:

@@ -89,6 +89,7 @@ export class Connection {
       if (message.type === "ready") this.#ready();
       else if (message.type === "reconnect") this.#advice = message.data.after_ms;
       else if (message.type === "error") this.#complaint = message.data;
+      else if (message.type === "token-expiring") this.#refresh();
     }
     this.#heard(messages, text);
   }
@@ -137,8 +138,16 @@ export class Connection {
     else this.#waiting(this.#delay(), sentence);
   }
 
+  /** A new token in time spares the interruption. Without one the server says when it is over. */
+  async #refresh() {
+    const token = await this.#renew().catch(() => this.#token);
+    if (token === this.#token) return;
+    this.#token = token;
+    this.send({ type: "auth", token });
+  }
+
   async #ask(sentence) {
-    this.#wait(0, () => {});
+    clearTimeout(this.#timer);
     let token = this.#token;
     try {
       token = await this.#renew();

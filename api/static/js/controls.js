@@ -8,7 +8,7 @@ export class Controls {
   #parts;
   #accounts;
   #announce;
-  #statement = "";
+  #suggested = null;
 
   /** `parts`: the elements of the page, by name. `announce(sentence)` tells those who hear the page. */
   constructor(parts, accounts, announce) {
@@ -41,11 +41,14 @@ export class Controls {
     for (const part of [this.#parts.restart, this.#parts.bulk, this.#parts.statement]) part.hidden = false;
   }
 
-  /** A statement to try, on a row that everybody can see. */
-  suggest(id) {
-    if (id === undefined || this.#statement !== "") return;
-    this.#statement = `update workflow_execution set progress = progress + 1 where id = '${id}';`;
-    setText(this.#parts.sql, this.#statement);
+  /** A statement to try, on a row that everybody can see: another one when the last one is not running any more. */
+  suggest(executions) {
+    if (this.#suggested !== null && executions.get(this.#suggested)?.status === "running") return;
+    // The one that has not changed for longest: what a person does to it, nobody else has done.
+    const id = executions.entries().find(([, row]) => row.status === "running")?.[0];
+    if (id === undefined) return;
+    this.#suggested = id;
+    setText(this.#parts.sql, `update workflow_execution set progress = progress + 1 where id = '${id}';`);
   }
 
   #cut() {

@@ -139,14 +139,9 @@ class Page {
     if (this.#polling !== null) {
       this.#polling.render(now, this.#overview.median);
       this.#renderPolled();
-      this.#controls.suggest(quietest(this.#accounts[0]));
+      this.#controls.suggest(this.#accounts[0].executions);
     }
   }
-}
-
-/** A running execution that has not changed for long: one on which a change by hand is seen. */
-function quietest({ executions }) {
-  return executions.entries().find(([, row]) => row.status === "running")?.[0];
 }
 
 /** Tokens by name; none where this is no demonstration, or where the server cannot be reached. */

@@ -74,6 +74,8 @@ export class Pane {
     const { state, refetching } = this.#account;
     const name = state.name === "live" && refetching ? "refetching" : state.name;
     this.#badge.dataset.state = name;
+    // What stands still is to look like it.
+    this.element.classList.toggle("frozen", name === "waiting" || name === "stopped");
     setText(this.#badge, { idle: "loading", waiting: "offline" }[name] ?? name);
     setText(this.#story, storyOf(this.#account));
     const waiting = state.name === "waiting";
