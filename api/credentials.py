@@ -50,6 +50,7 @@ class NoKeys:
     """Where the host alone says who somebody is: no token is accepted."""
 
     algorithms: frozenset[str] = frozenset()
+    usable = True
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """Never called, for want of algorithms."""

@@ -69,6 +69,10 @@ class Keys(Protocol):
     algorithms: frozenset[str]
     """Everything that a key from here may check: other tokens are refused without looking for a key."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether there is a key by now."""
+
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """The key for a token with this header. Raises AuthenticationError."""
 
@@ -78,6 +82,8 @@ class Keys(Protocol):
 
 class FixedKey:
     """One key from the settings, whatever the token's `kid`."""
+
+    usable = True
 
     def __init__(self, key: Key) -> None:
         self._key = key
@@ -135,6 +141,11 @@ class KeySet:
         self._fetched_at = float("-inf")
         self._allowance = Allowance(REQUESTS_PER_MINUTE, clock())
         self._request: asyncio.Task[bool] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the provider has published one."""
+        return bool(self._keys)
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """The key of this id; without an id, the only one that checks this algorithm. Raises AuthenticationError."""

@@ -66,6 +66,11 @@ class TokenVerifier:
         """Fetch what keys can be fetched beforehand, so that the first client need not wait; whether that worked."""
         return await self._keys.refresh()
 
+    @property
+    def usable(self) -> bool:
+        """Whether there is a key by now."""
+        return self._keys.usable
+
     async def verify(self, token: str) -> Identity:
         """Whose token it is. Raises AuthenticationError."""
         identity = identity_of(await self._claims(token), self._settings)

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from . import watch as watching
-from .commands import Status, explanation_of, issued_token, live_events, migrated, relaying, served
+from .commands import Status, diagnosis_of, explanation_of, issued_token, live_events, migrated, relaying, served
 from .errors import ChangefeedError, ConfigurationError
 from .event import Owner
 from .mapping import EventMapping
@@ -171,6 +171,15 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
     found = _asked(Status.read)
     typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text())
     if found.problems:
+        raise typer.Exit(1)
+
+
+@command
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Send a change the whole way, and say what is wrong and how to mend it. Exit code 1 where something is."""
+    found = asyncio.run(diagnosis_of(Settings()))
+    typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text())
+    if not found.healthy:
         raise typer.Exit(1)
 
 

@@ -1,5 +1,6 @@
 """What the commands of the program do, without the program: each takes what it needs and returns or calls what it found."""
 
+from .doctor import Diagnosis, diagnosis_of
 from .explain import Explanation, explanation_of
 from .migrating import migrated
 from .serving import relaying, served
@@ -7,4 +8,15 @@ from .status import Status
 from .tailing import live_events
 from .tokens import issued_token
 
-__all__ = ["Explanation", "Status", "explanation_of", "issued_token", "live_events", "migrated", "relaying", "served"]
+__all__ = [
+    "Diagnosis",
+    "Explanation",
+    "Status",
+    "diagnosis_of",
+    "explanation_of",
+    "issued_token",
+    "live_events",
+    "migrated",
+    "relaying",
+    "served",
+]
