@@ -51,7 +51,15 @@ async def test_where_it_cannot_be_told_who_is_concerned_everybody_is_told_once(
 ) -> None:
     await app.execute("insert into member values (1, 1, 'anne', 1), (2, 1, 'bert', 2)")
     await log.new()
-    await app.execute(f"begin; {change}; update member set rank = rank + 1; commit")
+    await app.execute(change)
+    assert told(await log.new()) == [(None, None)]
+
+
+@pytest.mark.usefixtures("team")
+async def test_everybody_is_told_once_a_transaction(app: asyncpg.Connection, log: Log) -> None:
+    await app.execute("insert into member values (1, 1, 'anne', 1), (2, 1, 'bert', 2)")
+    await log.new()
+    await app.execute("begin; update member set rank = rank + 1; delete from member where id = 1; commit")
     assert told(await log.new()) == [(None, None)]
 
 
@@ -146,3 +154,13 @@ async def test_row_security_that_binds_the_owner_too_is_refused(
     await app.execute("alter table folder enable row level security; alter table folder force row level security")
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
         await feed.execute("select changefeed.watch('file', '(select f.owner from folder f where f.id = r.folder_id)')")
+
+
+@pytest.mark.usefixtures("full")
+async def test_row_security_that_comes_later_and_binds_the_owner_too_is_an_error_and_hides_no_owner(
+    app: asyncpg.Connection, log: Log
+) -> None:
+    await app.execute("alter table folder enable row level security; alter table folder force row level security")
+    await app.execute("update file set name = 'x' where id = 10")
+    (event,) = await log.new("public.file")
+    assert (event.op, (event.data or {})["sqlstate"]) == ("error", "42501")
