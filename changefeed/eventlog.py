@@ -17,6 +17,8 @@ from .errors import NotInstalledError
 from .event import Event, Op, Owner
 from .sql import query
 
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What a broken or refused connection looks like."""
 MISSING = (
     asyncpg.UndefinedTableError,
     asyncpg.InvalidSchemaNameError,

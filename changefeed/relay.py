@@ -40,7 +40,7 @@ FOLLOWER_CHECK = 1.0
 PREPARED_CHECK = 1.0
 """Seconds between two looks at transactions that were prepared before the epoch began."""
 
-LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+LOST = eventlog.LOST
 """What a broken or refused connection looks like."""
 
 

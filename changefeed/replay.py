@@ -9,7 +9,7 @@ only while it is fetched, never while a slow client takes it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import asyncpg
@@ -23,6 +23,8 @@ from .pulse import Pulse
 from .session import Item, Session, State
 
 ANSWER_SECONDS = 30.0
+RELEASE_SECONDS = 1.0
+"""For which the server may take to confirm that a statement was cancelled."""
 
 
 class RefetchError(Exception):
@@ -101,8 +103,8 @@ class Replays:
             last_seq = page.events[-1].seq
 
     async def _page(self, session: Session, since: Cursor, upto: Snapshot | None, last_seq: int) -> eventlog.MissedPage:
-        connection: Any
-        async with self._pool.acquire(timeout=ANSWER_SECONDS) as connection:
+        connection: Any = await self._pool.acquire(timeout=ANSWER_SECONDS)
+        try:
             return await eventlog.missed(
                 connection,
                 since.snapshot,
@@ -112,3 +114,8 @@ class Replays:
                 self._page_rows,
                 ANSWER_SECONDS,
             )
+        finally:
+            # Not by `async with`: that waits for the server to confirm that a statement was cancelled for as long as one
+            # waits for a connection, and then forgets that it was we who were cancelled. The connection is closed.
+            with suppress(*eventlog.LOST):
+                await self._pool.release(connection, timeout=RELEASE_SECONDS)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from .backoff import Backoff
+from .buffer import MAX_CONTROL
 from .cursor import Cursor
 from .errors import CursorError
 from .event import Owner
@@ -74,7 +75,7 @@ class Subscription:
         self._hub = hub
         self._relay = relay
         self._replays = replays
-        self._requests = [first]
+        self._requests: list[Change | Item] = [first]
         self._greeting = greeting
         self._max_replay = max_replay
         self._reading: AsyncGenerator[list[Item], None] | None = None
@@ -95,8 +96,7 @@ class Subscription:
 
     def request(self, change: Change) -> None:
         """Ask for something else; `next` brings the answer, in order."""
-        self._requests.append(change)
-        self._wake()
+        self._ask(change)
 
     def become(self, owners: frozenset[Owner], admin: bool) -> None:
         """Be somebody with other rights from now on; what already waits was for who one was."""
@@ -108,8 +108,11 @@ class Subscription:
         self._hub.add(self.session)
 
     def push(self, kind: str, text: str) -> None:
-        """A control message of the transport's own, in its place."""
-        self.session.push(kind, text)
+        """A control message of the transport's own, in its place: behind the answers to what was asked for before."""
+        if self._requests:
+            self._ask(Item(kind, text))
+        else:
+            self.session.push(kind, text)
 
     def close(self) -> None:
         """From now on `next` returns None."""
@@ -124,6 +127,7 @@ class Subscription:
         """What is to be sent now; empty after `timeout` seconds without anything; None when it is over.
 
         Raises asyncpg.PostgresError, OSError or TimeoutError where the place that a client asked for could not be read.
+        Called again, also after it was cancelled, it begins that anew.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -133,7 +137,10 @@ class Subscription:
                 # What was said before the request is answered before it; events that wait may be dropped by it.
                 if answers := session.take_answers():
                     return answers
-                return await self._apply(self._requests.pop(0))
+                first = self._requests[0]
+                items = [first] if isinstance(first, Item) else await self._apply(first)
+                del self._requests[0]
+                return items
             if self._reading is not None or session.state is State.LAGGING:
                 # Whoever asks is answered between two pages, and while the log cannot be read.
                 if items := session.take_answers() or await self._read_on(deadline):
@@ -161,6 +168,14 @@ class Subscription:
             text = Conflated(type="conflated", timestamp=rfc3339(datetime.now(UTC)), data=data).text()
             items.insert(0, Item("conflated", text))
         return items
+
+    def _ask(self, request: Change | Item) -> None:
+        # Only a client that asks and never reads reaches it.
+        if len(self._requests) >= MAX_CONTROL:
+            self.close()
+            return
+        self._requests.append(request)
+        self._wake()
 
     async def _apply(self, change: Change) -> list[Item]:
         session, hub = self.session, self._hub
@@ -224,8 +239,8 @@ class Subscription:
                 async for page in pages:
                     items += page
                     if len(items) > self._max_replay:
-                        raise RefetchError("too-much")
-        except LOST:
+                        raise RefetchError("too-much")  # noqa: TRY301
+        except BaseException:
             # Nothing of it was sent: who goes on nevertheless reads on from there.
             session.lag(session.position)
             raise
@@ -254,6 +269,11 @@ class Subscription:
             self._delays = self._delays or Backoff(first=0.2, largest=5.0)
             await self._pause(min(self._delays.next(), deadline - asyncio.get_running_loop().time()))
             items = []
+        except BaseException:
+            # Cancelled in the middle of a page: nobody else would take the session out of its replay.
+            self._reading = None
+            session.lag(session.position)
+            raise
         return items
 
     async def _pause(self, seconds: float) -> None:

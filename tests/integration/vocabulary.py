@@ -55,6 +55,13 @@ async def until_seen(feed: Feed, connection: Connection) -> None:
     assert await feed.pulse.until(lambda: hub.cursor is not None and hub.cursor.snapshot.covers(present), PATIENCE)
 
 
+async def until_true(reached: Callable[[], bool]) -> None:
+    """Waits for what nobody signals, but another task brings about in a turn of the loop or two."""
+    async with asyncio.timeout(PATIENCE):
+        while not reached():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 async def snapshot(connection: Connection) -> Snapshot:
     """What can be seen now."""
     return Snapshot.parse(await connection.fetchval("select pg_current_snapshot()::text"))
