@@ -1,6 +1,7 @@
 """Fixtures for tests of the running service: most share its processes and a database, and meet nobody there."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -10,7 +11,7 @@ from tests.support.database import Database, Databases
 from tests.support.service import Services, services
 from tests.support.site import Site, site
 
-TIGHT = {
+TIGHT: dict[str, Any] = {
     "max_replay": 3,
     "heartbeat_interval": 0.3,
     "expiry_warning": 60,
@@ -23,7 +24,6 @@ TIGHT = {
     "auth_timeout": 0.3,
     "query_token": "false",
     "allowed_origins": "https://app.example.com",
-    "compression": "true",
 }
 """Settings with which little is enough to see what they do."""
 

@@ -332,7 +332,7 @@ async def test_a_quiet_users_place_moves_on(tight: Site, transport: str) -> None
     quiet, busy = await tight.tenant(), await tight.tenant()
     client = await tight.joined(transport, quiet)
     if transport == "longpoll":
-        client.wait = "0.3"  # type: ignore[attr-defined]
+        client.wait = "0.3"
     first = client.cursor
     await busy.begin()
     while client.cursor == first:
@@ -348,7 +348,7 @@ async def test_an_expiring_token_is_announced_and_an_expired_one_ends_the_connec
     client = await tight.joined(transport, tenant.token(seconds=2))
     if transport == "longpoll":
         # A poll is over before long, and the next one is refused.
-        client.wait = "0.3"  # type: ignore[attr-defined]
+        client.wait = "0.3"
     else:
         expiring = await client.next()
         assert expiring["type"] == "token-expiring"

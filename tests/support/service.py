@@ -5,6 +5,7 @@ did to it; nothing of the developer's own environment gets in. Loop-agnostic: on
 """
 
 import asyncio
+import ctypes
 import os
 import re
 import signal
@@ -41,6 +42,16 @@ def environment(**settings: object) -> dict[str, str]:
     return {**inherited, "PYTHONUNBUFFERED": "1", **given}
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_us() -> None:
+    """In the child: also where the tests were killed, it is not to stay behind."""
+    assert _LIBC is not None
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Process:
     """A program that was started, and what it has printed so far, on either stream."""
 
@@ -49,7 +60,13 @@ class Process:
         self._told = threading.Condition()
         self._ended = False
         self._popen = subprocess.Popen(
-            command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_us if _LIBC else None,  # noqa: PLW1509
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

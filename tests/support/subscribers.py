@@ -52,6 +52,8 @@ class Subscriber(ABC):
     """One client, connected."""
 
     transport: ClassVar[str]
+    wait = "15"
+    """Seconds for which a long poll waits."""
 
     def __init__(self, url: str, token: str | None, parameters: dict[str, str], headers: dict[str, str]) -> None:
         self.url = url
@@ -240,7 +242,6 @@ class PollSubscriber(Subscriber):
 
     transport = "longpoll"
     path = "/api/v1/changes"
-    wait = "15"
 
     def __init__(self, url: str, token: str | None, parameters: dict[str, str], headers: dict[str, str]) -> None:
         super().__init__(url, token, parameters, headers)

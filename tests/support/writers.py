@@ -24,8 +24,14 @@ import asyncpg
 
 from tests.support.oracle import EXECUTIONS, LAST, TASKS, Fate, History, Row
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError, OSError)
-"""What a server that goes away looks like to an application."""
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    OSError,
+)
+"""What a server that goes away looks like to an application; between two messages asyncpg says InternalClientError."""
 REFUSED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.ForeignKeyViolationError)
 """What an application has to expect from others that write at the same time."""
 AGAIN_SECONDS = 0.05
