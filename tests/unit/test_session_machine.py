@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from changefeed.cursor import Cursor
 from changefeed.event import Event
 from changefeed.session import Item, Session, State
+from tests.unit.client import Client
 from tests.unit.transactions import ANN, Transactions, event
 
 LIVING = (State.LIVE, State.LAGGING, State.REPLAYING)
@@ -51,11 +52,7 @@ class SessionMachine(RuleBasedStateMachine):
             mode="state" if state_mode else "log",
             min_interval=min_interval,
         )
-        self.forgiven = self.place
-        """What this place has seen the client has never missed, or has refetched."""
-        self.received: list[int] = []
-        self.places = [self.place]
-        """What the client was told, the latest last: where it goes back to one, it forgets those after it."""
+        self.client = Client(self.log, self.place, state_mode)
         self.waiting: list[int] = []
         """Numbers of what the session has accepted and not given."""
         self.pongs = self.statistics = 0
@@ -136,26 +133,14 @@ class SessionMachine(RuleBasedStateMachine):
         session.conflated = 0
         self.waiting.clear()
         self.pongs = self.statistics = 0
-        self.send(items)
+        self.client.takes(items)
         assert session.waiting == 0
 
     def waiting_items(self) -> Sequence[object]:
         """What of the accepted still waits: in state mode, once it is live, the newest of each row."""
         if not self.state_mode or self.session.state is State.REPLAYING:
             return self.waiting
-        return [self.row(seq) for seq in self.waiting]
-
-    def send(self, items: list[Item]) -> None:
-        for item in items:
-            if item.xid is not None:
-                self.received.append(int(item.text.strip(".")))
-            if item.cursor is not None:
-                assert item.whole().endswith(f'"cursor":"{item.cursor}"}}') or item.xid is not None
-                self.store(item.cursor)
-
-    def store(self, place: Cursor) -> None:
-        self.places.append(place)
-        self.promises_no_more_than_was_received(place)
+        return [self.client.event(seq).key for seq in self.waiting]
 
     @rule()
     def asks(self) -> None:
@@ -171,7 +156,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def heartbeat(self) -> None:
-        self.store(self.session.caught_up_with(self.place))
+        self.client.stores(self.session.caught_up_with(self.place))
 
     @rule()
     def is_answered_early(self) -> None:
@@ -183,8 +168,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 3))
     def comes_back_with_a_place(self, back: int) -> None:
-        del self.places[len(self.places) - min(back, len(self.places) - 1) :]
-        since = self.places[-1]
+        since = self.client.goes_back(back)
         # A place that is ahead of the hub is waited for.
         if self.session.state is not State.CLOSED and self.place.snapshot.covers(since.snapshot):
             self.session.lag(since)
@@ -216,15 +200,15 @@ class SessionMachine(RuleBasedStateMachine):
             assert (self.session.state, self.session.position) == (state, position)
             self.reading = None
         elif pages:
-            self.received += [made.seq for made in pages.pop(0)]
+            self.client.received += [made.seq for made in pages.pop(0)]
         else:
             lagging = self.session.state is State.LAGGING
             self.session.end_replay(end)
             assert self.session.state is (State.LAGGING if lagging else State.LIVE)
             assert self.session.position == end
-            self.waiting = [seq for seq in self.waiting if not end.snapshot.includes(self.xid(seq))]
+            self.waiting = [seq for seq in self.waiting if not end.snapshot.includes(self.client.event(seq).xid)]
             self.reading = None
-            self.store(end)
+            self.client.stores(end)
 
     # The rest.
 
@@ -238,8 +222,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.session.push("resync", "{}", self.session.caught_up_with(self.place))
         self.pongs += 1
         self.waiting.clear()
-        self.forgiven = self.position = self.place
-        self.places = [self.place]
+        self.position = self.place
+        self.client.refetches(self.place)
         assert self.session.state is State.LIVE
 
     @rule(often=st.integers(0, 30))
@@ -253,33 +237,6 @@ class SessionMachine(RuleBasedStateMachine):
 
     # What is always true.
 
-    def xid(self, seq: int) -> int:
-        return next(made.xid for made in self.log.committed if made.seq == seq)
-
-    def row(self, seq: int) -> object:
-        return next(made.key for made in self.log.committed if made.seq == seq)
-
-    def replaced(self, made: Event, among: set[int]) -> bool:
-        return self.state_mode and any(
-            newer.seq in among for newer in self.log.committed if newer.key == made.key and newer.seq > made.seq
-        )
-
-    def missing(self, place: Cursor) -> list[Event]:
-        """What the place has seen and the client has neither received nor refetched."""
-        had = set(self.received)
-        return [
-            made
-            for made in self.log.committed
-            if place.snapshot.includes(made.xid)
-            and not self.forgiven.snapshot.includes(made.xid)
-            and made.seq not in had
-        ]
-
-    def promises_no_more_than_was_received(self, place: Cursor) -> None:
-        # In state mode a later message of the row may stand for it: one that was received, or that comes after the place.
-        later = {made.seq for made in self.log.committed if not place.snapshot.includes(made.xid)} | set(self.received)
-        assert all(self.replaced(made, later) for made in self.missing(place))
-
     @invariant()
     def the_buffer_is_bounded(self) -> None:
         buffer = self.session._buffer
@@ -289,7 +246,7 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def the_position_promises_no_more_than_was_received(self) -> None:
         if self.session.state is not State.CLOSED:
-            self.promises_no_more_than_was_received(self.session.position)
+            self.client.has_everything_up_to(self.session.position)
 
     @invariant()
     def the_position_does_not_go_back(self) -> None:
@@ -301,9 +258,8 @@ class SessionMachine(RuleBasedStateMachine):
         session = self.session
         if session.state is State.CLOSED:
             return
-        had = set(self.received) | set(self.waiting)
         for made in self.published:
-            if made.seq in had or self.forgiven.snapshot.includes(made.xid) or self.replaced(made, had):
+            if not self.client.lacks(made, self.waiting):
                 continue
             assert session.state is not State.LIVE, f"{made} was lost"
             rest = [one.seq for page in self.reading[0] for one in page] if self.reading else []
@@ -312,14 +268,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @invariant()
     def in_log_mode_new_messages_of_a_row_come_in_order(self) -> None:
-        newest: dict[object, int] = {}
-        seen: set[int] = set()
-        for seq in self.received if not self.state_mode else ():
-            if seq not in seen:
-                seen.add(seq)
-                key = self.row(seq)
-                assert key is None or newest.get(key, 0) < seq
-                newest[key] = seq
+        assert self.state_mode or self.client.got_each_row_in_order()
 
     def teardown(self) -> None:
         """Nothing more happens, and everything is read and sent: then nothing is missing."""
@@ -338,15 +287,10 @@ class SessionMachine(RuleBasedStateMachine):
                 self.now += 10.0
                 self.take(0.0)
         assert self.session.state is State.LIVE
-        self.store(self.session.caught_up_with(self.place))
+        self.client.stores(self.session.caught_up_with(self.place))
         assert self.place.snapshot.covers(self.log.snapshot())
-        assert all(self.replaced(made, set(self.received)) for made in self.missing(self.place))
-        for row in ROWS[:3]:
-            of_row = [seq for seq in self.received if self.row(seq) == row]
-            committed = [made.seq for made in self.log.committed if made.key == row]
-            if of_row and not self.forgiven.snapshot.includes(self.xid(committed[-1])):
-                assert of_row[-1] == committed[-1], "the last that was received is the newest"
+        self.client.has_everything_and_the_newest_last(ROWS)
 
 
 TestSession = SessionMachine.TestCase
-TestSession.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestSession.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
