@@ -47,7 +47,7 @@ def parents_of(expression: str) -> Walk | None:
     for part in (tables, condition):
         if not part or not _FOREIGN.isdisjoint(token.word for token in part) or not _is_balanced(part):
             return None
-    if any(token.text == "," for token in condition) or not any(token.text == "=" for token in condition):
+    if not any(token.text == "=" for token in condition):
         return None
     return Walk(*(expression[part[0].start : part[-1].end] for part in (picked, tables, condition)))
 

@@ -142,9 +142,8 @@ def page(table: Table, *, filters: Sequence[str], after: Sequence[str | None] | 
     conditions += [_among(table, field, number) for number, field in enumerate(filters, start=3)]
     if after is not None:
         conditions.append(_after(place, after, first=3 + len(filters), nulls=newest is not None))
+    # Descending, nulls come first: what has no time yet is the newest of all.
     order = ", ".join(f"r.{identifier(column.name)} desc" for column in place)
-    if newest is not None:
-        order = order.replace(" desc", " desc nulls first", 1)
     return (
         f"select jsonb_build_object({data})::text as data,"
         f" array[{', '.join(f'r.{identifier(column.name)}::text' for column in place)}] as place"

@@ -184,6 +184,17 @@ def test_numbers_without_deltas_are_read_when_they_are_too_old_but_only_while_so
     assert not desk.work(3)
 
 
+def test_numbers_that_are_too_old_while_their_statistic_rests_are_waited_for() -> None:
+    desk = Desk(ROUGH)
+    desk.join(admin=True)
+    desk.work(1, good_for=5.0, took=1.0)
+    desk.clock.now += 6.0
+    assert not desk.work(2)
+    assert desk.statistics.until_asking() == pytest.approx(14.0)
+    desk.clock.now += 14.0
+    assert len(desk.work(2)) == 1
+
+
 def test_numbers_without_deltas_are_shown_to_who_comes_even_if_they_are_being_read_anew() -> None:
     desk = Desk(ROUGH)
     desk.join(admin=True)
@@ -201,7 +212,7 @@ MOVES = st.lists(
         st.tuples(st.just("wait"), st.floats(0, 100)),
         st.tuples(st.just("leave"), st.integers(0, 5)),
         st.tuples(st.just("fail"), st.none()),
-        st.tuples(st.just("work"), st.floats(0, 5)),
+        st.tuples(st.just("slow"), st.floats(0, 5)),
     ),
     max_size=30,
 )
@@ -213,6 +224,7 @@ def test_whoever_runs_it_never_turns_in_a_circle(moves: list[tuple[str, Any]]) -
     """Where there is no job, there is none for some time; where nothing is due, nothing is for some time."""
     desk = Desk(OWNED, ADMIN, ROUGH, check_interval=30.0)
     sessions: list[Session] = []
+    took = 0.0
     for move, what in moves:
         if move == "join":
             sessions.append(desk.join(what, admin=what == "c"))
@@ -224,9 +236,9 @@ def test_whoever_runs_it_never_turns_in_a_circle(moves: list[tuple[str, Any]]) -
             sessions[what].close()
         elif move == "fail" and (job := desk.statistics.next_job()) is not None:
             desk.statistics.fail(job)
-        elif move == "work":
-            desk.work(0, good_for=7.0, took=what)
-        desk.work(0)
+        elif move == "slow":
+            took = what
+        desk.work(0, good_for=7.0, took=took)
         desk.statistics.tell()
         assert desk.statistics.until_asking() > 0
         assert desk.statistics.until_telling() > 0
