@@ -44,7 +44,7 @@ async def take(url: str, folder: Path) -> None:
         await page.screenshot(path=folder / "dashboard-dark.png")
 
         await page.emulate_media(color_scheme="light")
-        await page.locator("#inspector-words").fill("execution")
+        await page.locator("#inspector-words").fill("execution-updated")
         await page.locator("#inspector-list").focus()
         await page.keyboard.press("ArrowDown")
         await page.keyboard.press("ArrowDown")
