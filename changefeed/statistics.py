@@ -25,6 +25,8 @@ BATCH = 200
 """Scopes that one aggregate is run for."""
 CHECKED = 20
 """Scopes that are compared with the tables at a time, those first whose comparison is the longest ago."""
+TOLD = 200
+"""Sessions that are told at a time: others on the event loop must get their turn."""
 RETRY_SECONDS = 5.0
 """After an aggregate that failed."""
 SWEEP_SECONDS = 5.0
@@ -130,12 +132,12 @@ class Statistics:
         self._forget(Ledger.forget)
 
     def tell(self) -> None:
-        """Send what is due."""
+        """Send what is due, or some of it: then more is due at once."""
         now = self._clock()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_SECONDS
             self.sweep()
-        for seat in self._audience.due(now):
+        for seat in islice(self._audience.due(now), TOLD):
             statistic = self._offered[seat.group.topic]
             if not statistic.for_session(seat.session):
                 continue

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from changefeed.event import Owner
-from changefeed.statistics import SWEEP_SECONDS
+from changefeed.statistics import SWEEP_SECONDS, TOLD
 from tests.statistics.desk import ADMIN, Desk
 
 
@@ -129,6 +129,17 @@ def test_a_session_of_several_owners_gets_their_sum_and_each_owner_is_computed_o
     desk.clock.now += 1
     desk.happen("b")
     assert (desk.tell(team), desk.tell(one)) == ([16], [])
+
+
+def test_ten_thousand_are_not_told_in_one_go() -> None:
+    desk = Desk()
+    sessions = [desk.join(str(number)) for number in range(TOLD + 1)]
+    desk.work(0)
+    desk.statistics.tell()
+    assert sum(session.waiting for session in sessions) == TOLD
+    assert desk.statistics.until_telling() == 0.0
+    desk.statistics.tell()
+    assert [session.waiting for session in sessions] == [1] * (TOLD + 1)
 
 
 def test_who_owns_nothing_gets_the_numbers_of_nothing() -> None:
