@@ -5,6 +5,7 @@ import base64
 import os
 import re
 import socket
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -52,6 +53,14 @@ class StuckPeer:
                 assert piece, got
                 got += piece
         return match
+
+    @property
+    def held(self) -> bool:
+        """Whether the service still has its end of the connection open, as Linux's own table says."""
+        port = f":{self._socket.getsockname()[1]:04X}"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        # Column 2 is the other end, 9 the inode: 0 where no process has it open, whatever the kernel still tries to send.
+        return any(row[2].endswith(port) and row[9] != "0" for row in rows)
 
     async def cut_off(self) -> bytes:
         """Reads to the end, which must be a connection that was cut. Returns what was still there."""

@@ -1,0 +1,80 @@
+"""A peer that takes nothing: it is cut off with its memory freed, nobody else notices, and it does not keep a server alive."""
+
+import asyncio
+import signal
+
+import httpx
+import pytest
+
+from tests.support.service import PAUSE, ServiceProcess
+from tests.support.site import Site
+from tests.support.stuck import StuckPeer
+from tests.support.subscribers import LONGEST, Message, Subscriber
+from tests.support.tenant import Tenant
+
+PATHS = {"websocket": "/ws/dashboard", "sse": "/api/v1/events"}
+CURSOR = rb'"type":"ready".*?"cursor":"([0-9a-f.-]+)"'
+MESSAGES = 500
+SIZE = 20_000
+
+pytestmark = pytest.mark.parametrize("transport", PATHS)
+
+
+async def flood(tenant: Tenant, execution: str) -> None:
+    """More than the buffers of two kernels hold: a server's may grow to some MiB."""
+    update = "update workflow_execution set error_message = repeat($2, $3::int) where id = $1::text::uuid"
+    for number in range(MESSAGES):
+        await tenant.app.execute(update, execution, "ab"[number % 2], SIZE)
+
+
+async def all_of_it(client: Subscriber) -> list[Message]:
+    messages: dict[str, Message] = {}
+    while len(messages) < MESSAGES:
+        message = await client.until("execution-updated")
+        messages[message["id"]] = message
+    return list(messages.values())
+
+
+async def left_alone(process: ServiceProcess, number: int) -> None:
+    """Waits until the service has so many connections."""
+    async with httpx.AsyncClient(base_url=process.url) as client, asyncio.timeout(LONGEST):
+        while True:
+            if f"changefeed_visitors {number:.1f}" in (await client.get("/metrics")).text.splitlines():
+                return
+            await asyncio.sleep(PAUSE)
+
+
+async def test_a_peer_that_stops_reading_is_cut_off_and_nobody_else_notices(own: Site, transport: str) -> None:
+    process = await own.start(send_timeout=0.5)
+    tenant = await own.tenant()
+    execution = await tenant.begin()
+    reader = await own.joined(transport, tenant)
+    peer = StuckPeer(process.url, PATHS[transport], tenant.token(), websocket=transport == "websocket")
+    async with peer as stuck:
+        place = (await stuck.read_until(CURSOR))[1].decode()
+        assert stuck.held
+        reading = asyncio.create_task(all_of_it(reader))
+        await flood(tenant, execution)
+        await reading
+        # It still has not read, and need not: the connection is gone, with what the process has kept for it.
+        await left_alone(process, 1)
+        assert not stuck.held
+        assert len(await stuck.cut_off()) < MESSAGES * SIZE / 2
+    back = await own.joined(transport, tenant, since=place)
+    assert back.seen[0]["data"]["outcome"] == "replayed"
+    assert {message["id"] for message in await all_of_it(back)} == {
+        message["id"] for message in reader.events if message["type"] == "execution-updated"
+    }
+
+
+async def test_a_peer_that_stops_reading_does_not_keep_a_server_from_stopping(own: Site, transport: str) -> None:
+    process = await own.start(send_timeout=600)
+    tenant = await own.tenant()
+    execution = await tenant.begin()
+    peer = StuckPeer(process.url, PATHS[transport], tenant.token(), websocket=transport == "websocket")
+    async with peer as stuck:
+        await stuck.read_until(CURSOR)
+        await flood(tenant, execution)
+        process.send_signal(signal.SIGTERM)
+        await process.ended()
+        await stuck.cut_off()
