@@ -5,9 +5,9 @@ A server, two processes of the service, networks between all of them, writers, a
     async with stage(seed=1) as scene:
         report = await scene.play(fault, writers=4, transactions=60)
 
-Guarantees: every viewer is a client as `docs/protocol.md` asks for one, which comes back with its last cursor and refetches when it
-is told to; a run ends when each viewer has seen its owner's last change; then the oracle judges. The same seed makes the
-same choices, though not the same interleaving.
+Guarantees: every viewer is a client as `docs/protocol.md` asks for one, which comes back with its last cursor and
+refetches when it is told to; a run ends when each viewer has seen its owner's last change; then the oracle judges. The
+same seed makes the same choices, though not the same interleaving.
 """
 
 import asyncio

@@ -160,7 +160,8 @@ class Viewer:
     def fetched(self, found: Mapping[Row, int], source: str | None = None) -> None:
         """What the tables hold, read after the message that asked for it."""
         self.sights.append(Fetch(source, found))
-        if LAST in found.values():
+        # Of a table that it did not ask for it knows nothing: the messages are still to come.
+        if any(mark == LAST and source in (None, row[0]) for row, mark in found.items()):
             self.done.set()
 
 
