@@ -5,11 +5,11 @@ BIN := .venv/bin
 CODE := $(wildcard changefeed api demo tools bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench adversity clean
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: ## a live dashboard with its own database, on PORT (8000); Ctrl-C leaves nothing running
 	@$(PYTHON) tools/environment.py demo
@@ -34,6 +34,10 @@ format: ## rewrite the code in the project's format
 bench: ## the figures of docs/performance.md
 	@$(PYTHON) tools/environment.py test
 	@$(BIN)/python -m bench $(ARGS)
+
+adversity: ## everything broken at the worst moment, for long; ARGS="--changes 100000 --seed 7"
+	@$(PYTHON) tools/environment.py test
+	@$(BIN)/python -m tests.adversity $(ARGS)
 
 clean: ## remove everything that make has made here
 	rm -rf .venv .venv.lock .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
