@@ -42,6 +42,7 @@ LEFT_ALONE = [
     "(select b.owner from a join b on b.id = r.k where a.id = r.a_id)",
     '(select c."The Owner" from a, b, c where a.id = r.a_id and b.id = a.b_id and c.id = a.b_id)',
     "(select b.owner from a, b where a.id = r.a_id)",
+    "(select b.owner from a, b, c where a.id = r.a_id and b.id = a.b_id and c.id = a.b_id and c.k = b.k)",
     "(select a.owner from a where not a.id = r.a_id)",
     "coalesce((select a.owner from a where a.id = r.a_id), r.owner)",
     "coalesce((select a.owner from a where a.id = r.a_id), 'nobody')",
