@@ -25,7 +25,7 @@ TARGET = ROOT / "docs" / "adversity.md"
 OPENING = """# Adversity
 
 Two processes of the service over one database; writers that commit at random (inserts, updates, deletes, rows that pass to
-another owner, cascades, savepoints, rollbacks, transactions that are held open and commit out of order, REPEATABLE READ); for each
+another owner, cascades, savepoints, rollbacks, transactions held open and committed out of order, REPEATABLE READ); for each
 owner a client over WebSocket, one over server-sent events, and one by long poll; and in the middle of it a fault. Afterwards an
 oracle that knows what was committed compares: every committed change arrived at its owner and at nobody else, in each row's
 order, or a refetch was asked for and found it. `make adversity` does it again; a short form is part of `make test`.
