@@ -9,6 +9,7 @@ Starting needs no database: until it is reachable, `feed.pulse` says why nothing
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,8 +40,10 @@ from .vitals import Vitals
 from .window import Window
 from .witness import Witness
 
+logger = logging.getLogger("changefeed.feed")
+
 CLOSE_SECONDS = 5.0
-"""For which readers of the log may finish when the feed ends."""
+"""For which each part may take to finish when the feed ends."""
 EVENTS_WAITING = 100_000
 """Events that `events` keeps for who takes them; there is no log to fall back on."""
 
@@ -95,7 +98,8 @@ class Feed:
                 },
             )
             stack.push_async_callback(_closed, self.pool)
-            self.host_pool = await stack.enter_async_context(host_pool(self._dsn, self.settings.host_pool_size))
+            self.host_pool = await host_pool(self._dsn, self.settings.host_pool_size)
+            stack.push_async_callback(_closed, self.host_pool)
             self.reader = Reader(self.host_pool, self.hub, self.catalogue)
             self.vitals = Vitals(
                 Reader(self.pool, self.hub, self.catalogue),
@@ -235,4 +239,9 @@ async def _closed(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
 
 async def _ended(task: "asyncio.Task[None]") -> None:
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    # Where the network is frozen, asyncpg waits for the server to confirm even that a statement was cancelled; it gives up
+    # when its pool is ended, which comes after this.
+    done, _ = await asyncio.wait([task], timeout=CLOSE_SECONDS)
+    for ended in done:
+        if not ended.cancelled() and (failure := ended.exception()) is not None:
+            logger.error("a task of the feed failed", exc_info=failure)

@@ -20,6 +20,7 @@ from tests.integration.vocabulary import (
     marks_until,
     people,
     told,
+    until_alone,
     until_live,
     until_seen,
     until_true,
@@ -241,6 +242,7 @@ async def test_who_is_cancelled_in_the_middle_of_a_page_reads_it_again(
                 await reading
             network.thaw()
             assert await marks_until(subscription, 5) == [1, 2, 3, 4, 5]
+    await until_alone()
 
 
 async def test_a_restart_in_the_middle_of_a_replay_ends_it_with_a_resync(

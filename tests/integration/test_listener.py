@@ -16,7 +16,7 @@ from changefeed.errors import NotInstalledError, PoolerError
 from changefeed.feed import Feed
 from changefeed.listener import LEADER, LOCK_CLASS, Listener
 from changefeed.settings import Settings
-from tests.integration.vocabulary import PATIENCE, Connection
+from tests.integration.vocabulary import PATIENCE, Connection, until_alone
 from tests.support.database import Database
 from tests.support.proxy import Proxy
 
@@ -103,7 +103,7 @@ async def test_a_server_that_falls_silent_while_we_begin_is_given_up(database: D
             network.freeze()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(Listener(network.dsn, Doorbell(), 0.3).__aenter__(), PATIENCE)
-        network.cut()
+    await until_alone()
 
 
 async def test_a_lost_connection_rings_and_is_not_used_any_more(database: Database, admin: Connection) -> None:

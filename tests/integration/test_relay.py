@@ -8,12 +8,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 import pytest
 
+from changefeed import feed as feed_module
 from changefeed import relay as relay_module
 from changefeed.feed import Feed
 from changefeed.listener import ASLEEP, LEADER, LOCK_CLASS
@@ -29,9 +30,11 @@ from tests.integration.vocabulary import (
     people,
     told,
     under_load,
+    until_alone,
     until_asleep,
     until_live,
     until_seen,
+    until_true,
 )
 from tests.support.database import ROOT, Database, alembic
 from tests.support.proxy import Proxy
@@ -287,6 +290,7 @@ async def test_a_frozen_network_is_noticed_and_nothing_is_lost(
 
         viewers = await under_load(database, [running], trouble, seed=16)
         assert not any(viewer.resyncs for viewer in viewers)
+    await until_alone()
 
 
 async def test_a_half_open_connection_is_replaced_though_the_server_keeps_the_old_one(
@@ -306,6 +310,7 @@ async def test_a_half_open_connection_is_replaced_though_the_server_keeps_the_ol
 
         viewers = await under_load(database, [running], trouble, seed=17)
         assert not any(viewer.resyncs for viewer in viewers)
+    await until_alone()
 
 
 async def test_a_slow_network_only_makes_it_slow(database: Database) -> None:
@@ -404,15 +409,35 @@ async def test_leaving_the_feed_frees_its_locks_and_ends_its_sessions(database: 
 
 async def test_leaving_the_feed_waits_for_no_network(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("changefeed.feed.CLOSE_SECONDS", 0.2)
-    async with Proxy.to(database.feed_dsn) as network:
-        async with live(network.dsn) as running:
-            reading = asyncio.create_task(running.pool.fetchval("select 1 from pg_sleep(0)"))
-            await reading
-            network.freeze()
-            stuck = asyncio.create_task(running.pool.fetchval("select 2"))
-            await asyncio.sleep(0)
-        with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)):
-            await asyncio.wait_for(stuck, PATIENCE)
+    async with Proxy.to(database.feed_dsn) as network, live(network.dsn) as running:
+        await running.pool.fetchval("select 1")
+        network.freeze()
+        stuck = [asyncio.create_task(pool.fetchval("select 2")) for pool in (running.pool, running.host_pool)]
+        # As a task of the feed's own that is cancelled meanwhile.
+        await until_true(lambda: running.pool.get_idle_size() == 0)
+        stuck[0].cancel()
+        async with asyncio.timeout(PATIENCE):
+            await running.__aexit__(None, None, None)
+        for ended in await asyncio.gather(*stuck, return_exceptions=True):
+            assert isinstance(ended, asyncpg.InterfaceError | asyncpg.PostgresError | OSError | asyncio.CancelledError)
+    await until_alone()
+
+
+async def test_a_task_that_does_not_end_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("changefeed.feed.CLOSE_SECONDS", 0.05)
+    released = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await feed_module._ended(task)
+    assert not task.done()
+    released.set()
+    await task
 
 
 async def test_two_that_begin_at_once_begin_one_epoch(database: Database, admin: Connection) -> None:

@@ -62,6 +62,11 @@ async def until_true(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+async def until_alone() -> None:
+    """Waits until no other task is left: the driver goes on trying to have a statement cancelled until its network ends."""
+    await until_true(lambda: len(asyncio.all_tasks()) == 1)
+
+
 async def snapshot(connection: Connection) -> Snapshot:
     """What can be seen now."""
     return Snapshot.parse(await connection.fetchval("select pg_current_snapshot()::text"))
