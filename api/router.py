@@ -81,9 +81,9 @@ def _add_websockets(router: APIRouter, service: Service) -> None:
     async def dashboard(connection: WebSocket) -> None:
         await websocket.serve(connection, service)
 
-    # Plain routes: what FastAPI's own would add, a connection carries for as long as it lives.
+    # Plain routes: what FastAPI's own would add, a connection carries for as long as it lives. The prefix too.
     for path in PATHS:
-        router.add_websocket_route(path, dashboard)
+        router.add_websocket_route(router.prefix + path, dashboard)
 
 
 def _add_events(router: APIRouter, service: Service) -> None:

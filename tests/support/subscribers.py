@@ -52,6 +52,7 @@ class Subscriber(ABC):
     """One client, connected."""
 
     transport: ClassVar[str]
+    path = ""
     wait = "15"
     """Seconds for which a long poll waits."""
 
