@@ -169,7 +169,7 @@ export const TABLE: Table = {
     ...apart,
     start: open,
     renew: ignore,
-    online: (machine, _, moment) => connect({ ...machine, rung: 0, failures: 0 }, moment),
+    online: (machine, _, moment) => connect({ ...machine, rung: 0, failures: 0, unanswered: 0 }, moment),
     offline: ignore,
     visible: open,
     pagehide: suspend,

@@ -46,7 +46,6 @@ type Note =
   | { readonly kind: "hello" }
   | { readonly kind: "snapshot"; readonly snapshot: Snapshot; readonly welcome: Joined | null }
   | { readonly kind: "event"; readonly name: (typeof REPEATED)[number]; readonly value: never }
-  | { readonly kind: "bye" }
   | { readonly kind: "renew" }
   | { readonly kind: "wake" }
   | { readonly kind: "subscribe"; readonly wishes: Wishes };
@@ -163,7 +162,6 @@ export class SharedChangefeed implements Feed {
 
   #leave(): void {
     if (!this.#resign) return;
-    if (this.#leader) this.#post({ kind: "bye" });
     this.#leader?.stop();
     this.#leader = null;
     this.#channel?.close();
@@ -206,9 +204,6 @@ export class SharedChangefeed implements Feed {
         break;
       case "subscribe":
         this.#leader?.subscribe(note.wishes);
-        break;
-      case "bye":
-        this.#show({ ...APART, state: "connecting" });
         break;
       case "snapshot":
         this.#show(note.snapshot);

@@ -74,6 +74,8 @@ describe("messages", () => {
   test("of a stopped feed are not heard, also when a listener stops it in the middle of a frame", async () => {
     const { feed, join } = setUp();
     const heard: (string | undefined)[] = [];
+    const unreadable = vi.fn();
+    feed.on("unreadable", unreadable);
     feed.on("message", ({ id }) => {
       heard.push(id);
       feed.stop();
@@ -81,8 +83,22 @@ describe("messages", () => {
     feed.start();
     (await join()).frame(JSON.stringify([updated("1"), updated("2"), { nonsense: true }]));
     expect(heard).toEqual(["1"]);
+    expect(unreadable).not.toHaveBeenCalled();
     expect(feed.getSnapshot().state).toBe("offline");
   });
+});
+
+test("what a listener causes comes after everything that it was told of", async () => {
+  const { feed, join } = setUp();
+  const told: string[] = [];
+  feed.start();
+  const socket = await join();
+  feed.on("message", () => feed.forget());
+  feed.on("place", (cursor) => told.push(cursor));
+  feed.on("change", ({ state }) => told.push(state));
+  socket.say(updated("1", {}, { cursor: "cursor-1" }));
+  expect(told).toEqual(["cursor-1", "offline"]);
+  expect(feed.cursor).toBeNull();
 });
 
 describe("nothing is left behind", () => {
@@ -137,7 +153,7 @@ describe("nothing is left behind", () => {
     first();
     const second = feed.retain();
     await vi.advanceTimersByTimeAsync(10);
-    expect(sockets).toHaveLength(1);
+    expect(sockets.map(({ left }) => left)).toEqual([false]);
     second();
     await vi.advanceTimersByTimeAsync(10);
     expect(sockets[0]?.left).toBe(true);

@@ -46,6 +46,16 @@ describe("close codes", () => {
     expect(world.phase).toBe("waiting");
   });
 
+  test("and when the next one is refused as well, after the delay, it stops", () => {
+    const world = new World().begin();
+    end(world, 4410);
+    world.join();
+    end(world, 4410);
+    world.elapse("retry");
+    end(world, 4401);
+    expect(world.phase).toBe("refused");
+  });
+
   test("an application without another token is told to log in", () => {
     const world = new World().begin();
     end(world, 4401);
@@ -93,6 +103,14 @@ describe("close codes", () => {
     world.send({ type: "message", attempt: world.main, message: error });
     const orders = world.lose();
     expect(only(orders, "refused")[0]?.refusal).toEqual({ code: 4403, message: "bye" });
+  });
+
+  test("a WebSocket that is lost is lost, whatever error came last: a close code would have said more", () => {
+    const world = new World().begin();
+    const error = message("error", { code: "kicked", message: "bye", retry: false });
+    world.send({ type: "message", attempt: world.main, message: error });
+    world.lose();
+    expect(world.phase).toBe("waiting");
   });
 
   test("an error that did not come last explains nothing", () => {

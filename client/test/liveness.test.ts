@@ -83,7 +83,12 @@ describe("the page and the network", () => {
     world.send({ type: "offline" });
     expect(world.state).toBe("offline");
     expect(world.open.size).toBe(0);
+    // Nor does the slow retry pretend otherwise.
+    world.elapse("retry");
+    expect(world.state).toBe("offline");
+    world.send({ type: "offline" });
     const orders = world.send({ type: "online" });
+    expect(world.state).toBe("connecting");
     expect(only(orders, "connect")[0]?.since).toBe("cursor-0");
   });
 

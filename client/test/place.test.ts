@@ -27,6 +27,13 @@ describe("the place", () => {
     expect(only(world.elapse("retry"), "connect")[0]?.since).toBe("cursor-7");
   });
 
+  test("the same holds for a replay that a subscribe has begun", () => {
+    const world = new World().begin();
+    const answer = message("subscribed", readyData({ outcome: "replayed" }), { cursor: "cursor-9" });
+    world.send({ type: "message", attempt: world.main, message: answer });
+    expect(world.machine.cursor).toBe("cursor-0");
+  });
+
   test("a sign of life without a message may carry a place", () => {
     const world = new World(["sse"]).begin();
     world.send({ type: "heard", attempt: world.main, cursor: "cursor-5" });

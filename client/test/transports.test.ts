@@ -60,6 +60,22 @@ describe("transports", () => {
     expect(world.open.get(world.main)?.transport).toBe("sse");
   });
 
+  test("one that held in between has its tries again", () => {
+    const world = new World().begin();
+    for (let n = 0; n < 3; n++) {
+      world.lose();
+      world.elapse("retry");
+    }
+    world.join();
+    world.elapse("stable");
+    world.now += 60_000;
+    for (let n = 0; n < 3; n++) {
+      world.lose();
+      world.elapse("retry");
+      expect(world.open.get(world.main)?.transport).toBe("websocket");
+    }
+  });
+
   test("one that is not spoken there is left at once", () => {
     const world = new World();
     world.send({ type: "start" });

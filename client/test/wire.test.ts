@@ -164,6 +164,16 @@ test("a better transport that appears is moved to without an interruption, and n
   expect(states).toEqual(["live sse", "live websocket"]);
 });
 
+test("a quiet stream of events keeps its place", async () => {
+  const { feed } = open({ transports: ["sse"] });
+  await shows(feed, "live");
+  server.log.push(updated("1"));
+  const place = told(feed, "place", (cursor) => cursor === "1:1");
+  server.beat();
+  await place;
+  expect(feed.cursor).toBe("1:1");
+});
+
 test("each long poll asks for a token of its own", async () => {
   let tokens = 0;
   server.blocked.add("websocket").add("sse");

@@ -1,5 +1,6 @@
 /** Rows of messages in cached queries: never backwards. */
 
+import { QueryClient } from "@tanstack/react-query";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Rules } from "../../src/react/rules.js";
 import { keep, show, slowly } from "../support/cache.js";
@@ -62,6 +63,32 @@ test("a message from before the last fetch landed is doubted: the fetch may have
   end();
 });
 
+test("so is one from before the data was put there by the application", async () => {
+  const { client, feed, end } = keep(RULES);
+  feed.join("fresh");
+  await vi.advanceTimersByTimeAsync(1_000);
+  client.setQueryData(["executions"], [execution({ progress: 10 })]);
+  const { begun, seen } = show(client, ["executions"], () => [execution({ progress: 10 })]);
+  feed.say(progress(5, START + 500));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(seen.map((rows) => rows[0]?.progress)).not.toContain(5);
+  expect(begun).toHaveLength(1);
+  end();
+});
+
+test("the fastest message tells how far the clocks are apart, not the slow first one", async () => {
+  const { feed, list, end } = await listed();
+  feed.join("fresh", { clock: 5_000 });
+  feed.say(progress(1, Date.now(), "e9"));
+  await vi.advanceTimersByTimeAsync(1_000);
+  const { length } = list.begun;
+  feed.say(progress(5, Date.now() - 990));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(list.seen.map(({ items }) => items[0]?.progress)).not.toContain(5);
+  expect(list.begun).toHaveLength(length + 1);
+  end();
+});
+
 test("a message that says what is shown already is not doubted, however old it is", async () => {
   const { feed, list, end } = await listed();
   feed.say(progress(10, START));
@@ -85,6 +112,24 @@ test("a fetch that was under way when the message came does not undo it", async 
   expect(progresses.indexOf(20)).toBeGreaterThan(0);
   expect(progresses.slice(progresses.indexOf(20))).not.toContain(10);
   expect(shown()).toEqual([20]);
+  end();
+});
+
+test("nor does one that was under way before anybody followed it", async () => {
+  const client = new QueryClient();
+  let inDatabase = 10;
+  const list = show(
+    client,
+    ["executions"],
+    slowly(50, () => [execution({ progress: inDatabase })]),
+  );
+  await vi.advanceTimersByTimeAsync(10);
+  const { feed, end } = keep(RULES, { client });
+  feed.join("fresh");
+  inDatabase = 20;
+  feed.say(progress(20));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(list.seen.map((rows) => rows[0]?.progress)).toEqual([20]);
   end();
 });
 

@@ -41,11 +41,12 @@ export class FakeFeed implements Feed {
   }
 }
 
+const freshClient = () =>
+  new QueryClient({ defaultOptions: { queries: { staleTime: Number.POSITIVE_INFINITY, retry: false } } });
+
 /** A cache that is kept by rules; `random` is a half unless it is given. */
-export function keep(rules: Rules, options: SyncOptions = {}) {
-  const client = new QueryClient({
-    defaultOptions: { queries: { staleTime: Number.POSITIVE_INFINITY, retry: false } },
-  });
+export function keep(rules: Rules, more: SyncOptions & { client?: QueryClient } = {}) {
+  const { client = freshClient(), ...options } = more;
   client.mount();
   const feed = new FakeFeed();
   const sync = new CacheSync(feed, client, rules, { random: () => 0.5, ...options });

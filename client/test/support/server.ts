@@ -76,6 +76,11 @@ export class TestServer {
     for (const go of [...this.#polls]) go();
   }
 
+  /** As after 20 s without a message, where a stream has nothing to say but its place. */
+  beat(): void {
+    for (const stream of this.#streams) stream.write(`: \nid: ${this.#place}\n\n`);
+  }
+
   /** Closes every WebSocket politely. */
   close(code: number, reason = ""): void {
     for (const socket of this.#webSockets) socket.close(code, reason);
