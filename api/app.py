@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
+from websockets import http11
 
 from changefeed.settings import Settings
 
@@ -20,6 +21,9 @@ from .service import Service
 from .shortcut import Shortcut
 from .transport import TransportFinder
 
+LONGEST_LINE = 1 << 16
+"""Of a handshake: room for a cursor and a token, each as long as they may be. As much as uvicorn takes of any request."""
+
 DESCRIPTION = (
     "Postgres changes for the user who owns the row: first load and polling; the live messages come by WebSocket."
 )
@@ -27,6 +31,8 @@ DESCRIPTION = (
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """The whole service. Raises ConfigurationError, pydantic.ValidationError where the settings cannot work."""
+    # What is longer is refused with 414 by websockets, which uvicorn never sends: the client would wait for ever.
+    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, LONGEST_LINE)
     settings = settings or Settings()
     service = Service(settings)
     app = FastAPI(title="changefeed", version=VERSION, description=DESCRIPTION)

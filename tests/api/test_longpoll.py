@@ -1,0 +1,114 @@
+"""What only a long poll has: one whole answer, at once or after a while."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from changefeed.cursor import Cursor
+from tests.support.site import Site
+from tests.support.subscribers import STATISTICS
+from tests.support.tenant import Tenant
+
+PATH = "/api/v1/changes"
+
+
+async def polled(site: Site, tenant: Tenant, **parameters: Any) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {tenant.token()}"}
+    async with httpx.AsyncClient(base_url=site.service.url, timeout=60) as client:
+        answer = await client.get(PATH, params=parameters, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    found: dict[str, Any] = answer.json()
+    assert set(found) == {"messages", "cursor"}
+    Cursor.parse(found["cursor"])
+    found["messages"] = [message for message in found["messages"] if message["type"] not in STATISTICS]
+    return found
+
+
+async def test_without_a_place_the_place_comes_at_once(shared: Site) -> None:
+    tenant = await shared.tenant()
+    await tenant.begin()
+    answer = await polled(shared, tenant, wait=30)
+    assert answer["messages"][0]["type"] == "ready"
+    assert answer["messages"][0]["data"]["outcome"] == "fresh"
+
+
+async def test_what_was_missed_comes_at_once_and_the_place_leads_on(shared: Site) -> None:
+    tenant = await shared.tenant()
+    execution = await tenant.begin()
+    place = (await polled(shared, tenant))["cursor"]
+    while (await polled(shared, tenant, since=place, wait=0))["messages"][1:]:
+        place = (await polled(shared, tenant, since=place, wait=0))["cursor"]
+    for number in (1, 2):
+        await tenant.move(execution, number)
+    answer = await polled(shared, tenant, since=place, wait=30)
+    assert [m["data"].get("progress") for m in answer["messages"]] == [None, 1, 2]
+    nothing = await polled(shared, tenant, since=answer["cursor"], wait=0)
+    assert [message["type"] for message in nothing["messages"]] == ["ready"]
+    assert nothing["messages"][0]["data"]["outcome"] == "fresh"
+
+
+@pytest.mark.parametrize("wait", ["long", "-1", "31", "nan", "inf", "1e3", ""])
+async def test_a_wait_that_is_none_is_refused_without_repeating_it(shared: Site, wait: str) -> None:
+    tenant = await shared.tenant()
+    headers = {"Authorization": f"Bearer {tenant.token()}"}
+    async with httpx.AsyncClient(base_url=shared.service.url) as client:
+        answer = await client.get(PATH, params={"wait": wait}, headers=headers)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["code"], problem["status"], problem["title"]) == ("parameter-invalid", 400, "Bad Request")
+    assert problem["detail"].startswith("wait: ")
+    assert "input" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"mode": "fast"}, "mode: log"),
+        ({"min_interval": "-1"}, "min_interval: milliseconds"),
+        ({"min_interval": "60001"}, "min_interval: milliseconds"),
+        ({"min_interval": "½"}, "min_interval: milliseconds"),
+        ({"since": "x" * 16385}, "since: this is no cursor"),
+        ({"topics": ",".join(f"t{number}" for number in range(101))}, "topics: at most 100"),
+    ],
+)
+@pytest.mark.parametrize("transport", ["websocket", "sse", "longpoll"])
+async def test_a_parameter_that_is_not_understood_is_refused_with_a_sentence(
+    shared: Site, transport: str, parameters: dict[str, str], words: str
+) -> None:
+    client = shared.client(transport, await shared.tenant())
+    client.parameters = parameters
+    end = await client.refusal()
+    assert end.error == "parameter-invalid"
+    assert (end.code, end.status) == ((4400, None) if transport == "websocket" else (None, 400))
+    assert (end.detail or client.seen[0]["data"]["message"]).startswith(words)
+
+
+async def test_parameters_without_a_value_say_nothing_and_blanks_are_no_part_of_a_topic(shared: Site) -> None:
+    tenant = await shared.tenant()
+    empty = await polled(shared, tenant, topics="", mode="", min_interval="", since="", token="", ticket="")
+    everything = await polled(shared, tenant)
+    assert empty["messages"][0]["data"]["topics"] == everything["messages"][0]["data"]["topics"]
+    some = await polled(shared, tenant, topics=" executions, agent-tasks ,")
+    assert some["messages"][0]["data"]["topics"] == ["agent-tasks", "executions"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not-found"),
+        ("POST", PATH, 405, "method-not-allowed"),
+        ("GET", "/api/v1/ws-ticket", 405, "method-not-allowed"),
+        ("GET", "/ws/dashboard", 404, "not-found"),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_document_as_well(
+    shared: Site, method: str, path: str, status: int, code: str
+) -> None:
+    async with httpx.AsyncClient(base_url=shared.service.url) as client:
+        answer = await client.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
