@@ -35,14 +35,28 @@ class Watch:
     version: int
     triggers: int
     enabled: int
+    parents_silent: int = 0
+    """Triggers that are gone or disabled on the tables that the owner expression reads."""
+    dropped: bool = False
+    """The table is no more."""
 
     @property
     def problem(self) -> str | None:
-        """Why changes of this table do not reach the log; None where they do, or where it is paused on purpose."""
+        """Why changes of this table do not reach the log, or not its owner.
+
+        None where they do, where it is paused on purpose, and where there is no table any more whose changes could.
+        """
+        if self.dropped:
+            return None
         if self.triggers < TRIGGERS:
             return f"{self.source}: {TRIGGERS - self.triggers} of its triggers are gone; watch the table again"
         if self.enabled < TRIGGERS and not self.paused:
             return f"{self.source}: its triggers are disabled; call changefeed.resume('{self.source}')"
+        if self.parents_silent and not self.paused:
+            return (
+                f"{self.source}: {self.parents_silent} triggers on the tables that its owner expression reads are gone or"
+                " disabled, so changes of owners are not seen; watch the table again"
+            )
         return None
 
 
@@ -62,6 +76,8 @@ async def watches(connection: asyncpg.Connection[Any], timeout: float | None = N
             version=row["version"],
             triggers=row["triggers"],
             enabled=row["enabled"],
+            parents_silent=row["parents_silent"],
+            dropped=row["dropped"],
         )
         for row in rows
     )
