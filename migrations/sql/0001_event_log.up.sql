@@ -622,7 +622,7 @@ $chain_of$;
 -- Raises:    where it is not a table, is ours, is temporary, has children by inheritance (a parent's triggers do not fire for
 --            their rows), or does not belong to the caller
 -- Locks:     none
--- Called by: changefeed.install, changefeed.install_parent
+-- Called by: changefeed.install
 create function changefeed.check_table(relation regclass, told text) returns void
 language plpgsql stable set search_path = pg_catalog
 as $check_table$
@@ -898,8 +898,14 @@ begin
     end if;
   end if;
   perform changefeed.columns_of(relation, source, reads);  -- refuses what a trigger cannot see
+  for parent in select p.oid::oid::regclass as relation from jsonb_object_keys(parents) as p (oid) loop
+    perform changefeed.check_table(parent.relation,
+                                   format('changefeed cannot watch %s: its owner expression reads %s', source, parent.relation));
+  end loop;
 
   lock table changefeed.watch in share row exclusive mode;
+  perform changefeed.lock_tables(
+    relation || array(select p.oid::oid::regclass from jsonb_object_keys(parents) as p (oid)), 'share row exclusive');
   select w.* into former from changefeed.watch w where w.relation = install.relation;
   insert into changefeed.watch as w (relation, source, owner, owner_kind, key, columns, parents, bulk_rows, fail_closed, version)
     values (relation, source, owner, owner_kind, key, columns,
@@ -937,7 +943,7 @@ begin
                   from jsonb_each(parents) as p (oid, columns) loop
     placed := placed || changefeed.install_parent(watch, parent.relation, parent.columns, probed.definition, path);
   end loop;
-  perform changefeed.remove_triggers(watch.id, but => placed);
+  perform changefeed.remove_triggers(watch.id, but => placed, holding => true);
   update changefeed.watch w
      set functions = (select jsonb_object_agg(p.proname, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))
                         from pg_proc p
@@ -960,7 +966,6 @@ $install$;
 -- Parameters: watch, the dependent table's; relation, the parent; reads, the parent's columns that the expression reads;
 --            definition, the expression's, see changefeed.chain_of; path, the search path that it runs with
 -- Returns:   the name of the trigger function
--- Raises:    where the table cannot have triggers that see every change, or does not belong to the caller
 -- Locks:     SHARE ROW EXCLUSIVE on the parent
 -- Called by: changefeed.install
 create function changefeed.install_parent(
@@ -974,8 +979,6 @@ declare
   step  record;
   parts jsonb;
 begin
-  perform changefeed.check_table(relation, format('changefeed cannot watch %s: its owner expression reads %s', watch.source, relation));
-
   select c.*, format('(select (%s)::text from %%s as %s%s)', replace(c.owner, '%', '%%'), replace(c.alias, '%', '%%'),
                      replace(c.onward, '%', '%%')) as walk
     into step from changefeed.chain_of(definition) c where c.relation = install_parent.relation;
@@ -1061,6 +1064,35 @@ begin
 end
 $kick$;
 revoke all on function changefeed.kick(text) from public;
+
+-- Purpose:   lock several tables of the application's without ever making one of its transactions the victim of a deadlock.
+-- Parameters: relations, the busiest first; mode, as in LOCK TABLE; holding: whether we hold locks on some already
+-- Raises:    lock_not_available
+-- Locks:     those. The first it waits for as long as lock_timeout, which the caller has set, allows; for all the others
+--            together less than deadlock_timeout.
+-- Called by: changefeed.install, changefeed.remove_triggers, changefeed.switch
+--
+-- A transaction that holds one of the tables and waits for another, which we hold, looks for a deadlock when it has waited
+-- for deadlock_timeout, and gives up if it finds one. By then we have given up.
+create function changefeed.lock_tables(relations regclass[], mode text, holding boolean default false) returns void
+language plpgsql
+set search_path = pg_catalog
+as $lock_tables$
+declare
+  patience interval := 0.9 * current_setting('deadlock_timeout')::interval;
+  until    timestamptz := case when holding then clock_timestamp() + patience end;
+  relation regclass;
+begin
+  foreach relation in array relations loop
+    if until is not null then
+      -- Until the function of ours that has set lock_timeout returns.
+      perform set_config('lock_timeout', greatest(1, extract(epoch from until - clock_timestamp()) * 1000)::integer::text, true);
+    end if;
+    execute format('lock table %s in %s mode', relation, mode);
+    until := coalesce(until, clock_timestamp() + patience);
+  end loop;
+end
+$lock_tables$;
 
 -- Purpose:   the text of the trigger function on a table that an owner expression reads: when the owner of a row of it
 --            changes, the rows that depend on it change their owner with it, without an event of theirs. So the former
@@ -1315,16 +1347,20 @@ end
 $remember$;
 
 -- Purpose:   drop triggers and trigger functions of a watch.
--- Parameters: watch_id; but, the names of functions that stay, with their triggers
+-- Parameters: watch_id; but, the names of functions that stay, with their triggers; holding: whether we hold locks on tables
+--            of the application's already
 -- Locks:     ACCESS EXCLUSIVE on the tables that lose a trigger (DROP TRIGGER knows no less)
 -- Called by: changefeed.install, changefeed.unwatch
-create function changefeed.remove_triggers(watch_id integer, but text[] default '{}') returns void
+create function changefeed.remove_triggers(watch_id integer, but text[] default '{}', holding boolean default false) returns void
 language plpgsql
 set search_path = pg_catalog
 as $remove_triggers$
 declare
   gone record;
 begin
+  perform changefeed.lock_tables(
+    array(select distinct t.relation from changefeed.triggers_of(watch_id) t where t.function_name <> all (but)),
+    'access exclusive', holding);
   for gone in select t.* from changefeed.triggers_of(watch_id) t where t.function_name <> all (but) loop
     execute format('drop trigger %I on %s', gone.name, gone.relation);
   end loop;
@@ -1393,7 +1429,9 @@ begin
         found := false;
         if leaf.slot >= 0 then
           execute format('lock table only %s in access exclusive mode nowait', leaf.relation);
-          execute format('select exists (select from only %s e where not pg_visible_in_snapshot(e.xid, $1))', leaf.relation)
+          -- What the seal cannot see, said so that the index answers it: every writer waits for this.
+          execute format('select exists (select from only %1$s e where e.xid >= pg_snapshot_xmax($1)) '
+                         'or exists (select from only %1$s e where e.xid = any (array(select pg_snapshot_xip($1))))', leaf.relation)
             into found using leaf.snapshot;
         end if;
         if not found then
@@ -1429,7 +1467,7 @@ $rotate$;
 -- Returns:   the table's name in events
 -- Raises:    where the table is not watched
 -- Locks:     SHARE ROW EXCLUSIVE on changefeed.watch, on the table and on those that its owner expression reads, waiting at
---            most 3 s: so whoever was writing has ended
+--            most 3 s: so whoever was writing has ended. See changefeed.lock_tables
 -- Called by: changefeed.pause, changefeed.resume
 create function changefeed.switch(relation regclass, verb text) returns text
 language plpgsql
@@ -1445,6 +1483,8 @@ begin
     raise exception 'changefeed does not watch %', relation
       using errcode = 'object_not_in_prerequisite_state', hint = format('Call changefeed.watch(%L, …) first.', relation);
   end if;
+  perform changefeed.lock_tables(
+    array(select distinct t.relation from changefeed.triggers_of(watch.id) t), 'share row exclusive');
   for trigger in select * from changefeed.triggers_of(watch.id) loop
     execute format('alter table %s %s trigger %I', trigger.relation, verb, trigger.name);
   end loop;

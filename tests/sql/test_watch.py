@@ -1,5 +1,7 @@
 """watch() and unwatch(): what they install, that they may be called again, and what they refuse, with a remedy."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -276,3 +278,25 @@ async def test_two_who_watch_at_the_same_time_take_turns(
     await admin.execute("select changefeed.watch('public.two', 'r.a')")
     sources = await feed.fetch("select source from changefeed.watch where source in ('public.one', 'public.two')")
     assert len(sources) == 2
+
+
+@pytest.mark.usefixtures("tree")
+async def test_a_transaction_of_the_applications_is_never_the_victim_of_a_deadlock_with_watch(
+    app: asyncpg.Connection, feed: asyncpg.Connection, admin: asyncpg.Connection
+) -> None:
+    """Whoever waits for a table that watch holds, and holds one that watch waits for, outlasts watch."""
+    await app.execute("insert into folder values (1, 'anne'); insert into file values (10, 1)")
+    for call in (
+        "watch('file', '(select f.owner from folder f where f.id = r.folder_id)')",
+        "pause('file')",
+        "watch('file', 'name')",
+    ):
+        async with app.transaction():
+            await app.execute("update folder set name = 'x'")
+            watching = asyncio.ensure_future(feed.execute(f"select changefeed.{call}"))
+            waiting = "select exists (select from pg_locks where relation = 'folder'::regclass and not granted)"
+            while not await admin.fetchval(waiting):
+                assert not watching.done()
+            await app.execute("update file set name = 'x'")
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await watching

@@ -3,7 +3,7 @@
 -- Raises:    where it is not a table, is ours, is temporary, has children by inheritance (a parent's triggers do not fire for
 --            their rows), or does not belong to the caller
 -- Locks:     none
--- Called by: changefeed.install, changefeed.install_parent
+-- Called by: changefeed.install
 create function changefeed.check_table(relation regclass, told text) returns void
 language plpgsql stable set search_path = pg_catalog
 as $check_table$

@@ -69,8 +69,14 @@ begin
     end if;
   end if;
   perform changefeed.columns_of(relation, source, reads);  -- refuses what a trigger cannot see
+  for parent in select p.oid::oid::regclass as relation from jsonb_object_keys(parents) as p (oid) loop
+    perform changefeed.check_table(parent.relation,
+                                   format('changefeed cannot watch %s: its owner expression reads %s', source, parent.relation));
+  end loop;
 
   lock table changefeed.watch in share row exclusive mode;
+  perform changefeed.lock_tables(
+    relation || array(select p.oid::oid::regclass from jsonb_object_keys(parents) as p (oid)), 'share row exclusive');
   select w.* into former from changefeed.watch w where w.relation = install.relation;
   insert into changefeed.watch as w (relation, source, owner, owner_kind, key, columns, parents, bulk_rows, fail_closed, version)
     values (relation, source, owner, owner_kind, key, columns,
@@ -108,7 +114,7 @@ begin
                   from jsonb_each(parents) as p (oid, columns) loop
     placed := placed || changefeed.install_parent(watch, parent.relation, parent.columns, probed.definition, path);
   end loop;
-  perform changefeed.remove_triggers(watch.id, but => placed);
+  perform changefeed.remove_triggers(watch.id, but => placed, holding => true);
   update changefeed.watch w
      set functions = (select jsonb_object_agg(p.proname, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))
                         from pg_proc p

@@ -40,7 +40,9 @@ begin
         found := false;
         if leaf.slot >= 0 then
           execute format('lock table only %s in access exclusive mode nowait', leaf.relation);
-          execute format('select exists (select from only %s e where not pg_visible_in_snapshot(e.xid, $1))', leaf.relation)
+          -- What the seal cannot see, said so that the index answers it: every writer waits for this.
+          execute format('select exists (select from only %1$s e where e.xid >= pg_snapshot_xmax($1)) '
+                         'or exists (select from only %1$s e where e.xid = any (array(select pg_snapshot_xip($1))))', leaf.relation)
             into found using leaf.snapshot;
         end if;
         if not found then

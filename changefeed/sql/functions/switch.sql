@@ -3,7 +3,7 @@
 -- Returns:   the table's name in events
 -- Raises:    where the table is not watched
 -- Locks:     SHARE ROW EXCLUSIVE on changefeed.watch, on the table and on those that its owner expression reads, waiting at
---            most 3 s: so whoever was writing has ended
+--            most 3 s: so whoever was writing has ended. See changefeed.lock_tables
 -- Called by: changefeed.pause, changefeed.resume
 create function changefeed.switch(relation regclass, verb text) returns text
 language plpgsql
@@ -19,6 +19,8 @@ begin
     raise exception 'changefeed does not watch %', relation
       using errcode = 'object_not_in_prerequisite_state', hint = format('Call changefeed.watch(%L, …) first.', relation);
   end if;
+  perform changefeed.lock_tables(
+    array(select distinct t.relation from changefeed.triggers_of(watch.id) t), 'share row exclusive');
   for trigger in select * from changefeed.triggers_of(watch.id) loop
     execute format('alter table %s %s trigger %I', trigger.relation, verb, trigger.name);
   end loop;
