@@ -15,7 +15,7 @@
 -- loses what the seal can see.
 create function changefeed.rotate() returns integer
 language plpgsql
-set search_path = pg_catalog
+set search_path = pg_catalog set enable_seqscan = off
 as $rotate$
 declare
   keep    interval;
