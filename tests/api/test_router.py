@@ -18,7 +18,7 @@ from tests.support.site import Site, site
 from tests.support.subscribers import TRANSPORTS, StreamSubscriber, Subscriber, WebSocketSubscriber
 from tests.support.tenant import Tenant
 
-HOST = "tests.support.hosted:app"
+HOST = "tests.support.hosted:asgi"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -69,7 +69,7 @@ async def test_the_hosts_own_routes_errors_and_lifespan_stay_as_they_were(host: 
             "/things/{number}",
             "/api/v1/events",
             *(f"/live/api/v1/{name}" for name in ("events", "changes", "ws-ticket")),
-            *(f"/live/{name}" for name in ("healthz", "readyz")),
+            *(f"/live/{name}" for name in ("healthz", "readyz", "metrics")),
         }
 
 

@@ -35,33 +35,39 @@ async def all_of_it(client: Subscriber) -> list[Message]:
     return list(messages.values())
 
 
-async def left_alone(process: ServiceProcess, number: int) -> None:
+async def left_alone(process: ServiceProcess, prefix: str, number: int) -> None:
     """Waits until the service has so many connections."""
     async with httpx.AsyncClient(base_url=process.url) as client, asyncio.timeout(LONGEST):
         while True:
-            if f"changefeed_visitors {number:.1f}" in (await client.get("/metrics")).text.splitlines():
+            if f"changefeed_visitors {number:.1f}" in (await client.get(f"{prefix}/metrics")).text.splitlines():
                 return
             await asyncio.sleep(PAUSE)
 
 
-async def test_a_peer_that_stops_reading_is_cut_off_and_nobody_else_notices(own: Site, transport: str) -> None:
-    process = await own.start(send_timeout=0.5)
+@pytest.mark.parametrize(("app", "prefix"), [("api.app:app", ""), ("tests.support.hosted:asgi", "/live")])
+async def test_a_peer_that_stops_reading_is_cut_off_and_nobody_else_notices(
+    own: Site, transport: str, app: str, prefix: str
+) -> None:
+    process = await own.services.begin(app, send_timeout=0.5).listening()
     tenant = await own.tenant()
     execution = await tenant.begin()
-    reader = await own.joined(transport, tenant)
-    peer = StuckPeer(process.url, PATHS[transport], tenant.token(), websocket=transport == "websocket")
-    async with peer as stuck:
+    reader = own.client(transport, tenant)
+    reader.path = prefix + reader.path
+    assert (await (await reader.open()).next())["type"] == "ready"
+    path = prefix + PATHS[transport]
+    async with StuckPeer(process.url, path, tenant.token(), websocket=transport == "websocket") as stuck:
         place = (await stuck.read_until(CURSOR))[1].decode()
-        assert stuck.held
+        assert stuck.is_held()
         reading = asyncio.create_task(all_of_it(reader))
         await flood(tenant, execution)
         await reading
         # It still has not read, and need not: the connection is gone, with what the process has kept for it.
-        await left_alone(process, 1)
-        assert not stuck.held
+        await left_alone(process, prefix, 1)
+        assert not stuck.is_held()
         assert len(await stuck.cut_off()) < MESSAGES * SIZE / 2
-    back = await own.joined(transport, tenant, since=place)
-    assert back.seen[0]["data"]["outcome"] == "replayed"
+    back = own.client(transport, tenant, since=place)
+    back.path = prefix + back.path
+    assert (await (await back.open()).next())["data"]["outcome"] == "replayed"
     assert {message["id"] for message in await all_of_it(back)} == {
         message["id"] for message in reader.events if message["type"] == "execution-updated"
     }

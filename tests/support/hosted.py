@@ -1,4 +1,4 @@
-"""A host application of somebody else's, with the router inside: `uvicorn tests.support.hosted:app`.
+"""A host application of somebody else's, with the router inside: `uvicorn tests.support.hosted:asgi`.
 
 It has an authentication of its own (a header, as a proxy in front of it would set), routes, errors and a lifespan of its own.
 """
@@ -57,7 +57,7 @@ async def events() -> dict[str, str]:
 
 
 live = create_router(
-    prefix="/live", routes=("websocket", "sse", "longpoll", "tickets", "health"), authenticate=who_is_it
+    prefix="/live", routes=("websocket", "sse", "longpoll", "tickets", "health", "metrics"), authenticate=who_is_it
 )
 app.include_router(live)
-app.add_middleware(TransportFinder)
+asgi = TransportFinder(app)

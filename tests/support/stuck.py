@@ -54,8 +54,7 @@ class StuckPeer:
                 got += piece
         return match
 
-    @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether the service still has its end of the connection open, as Linux's own table says."""
         port = f":{self._socket.getsockname()[1]:04X}"
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
