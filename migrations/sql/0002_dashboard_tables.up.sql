@@ -19,7 +19,7 @@ begin
       raise notice 'changefeed: % is watched, owner: %', wanted.name, wanted.owner;
     exception
       when lock_not_available then
-        raise exception 'changefeed: % could not be watched: others were using it for 3 seconds on end', wanted.name
+        raise exception 'changefeed: % could not be watched: others were using it, or a table that its owner is found in', wanted.name
           using errcode = 'lock_not_available', hint = 'Nothing was changed. Run it again, at a quieter moment or without long transactions.';
       when others then
         -- A table by that name which is not what we took it for must not keep the schema from being installed.
