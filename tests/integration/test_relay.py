@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -19,7 +14,7 @@ from changefeed import relay as relay_module
 from changefeed.feed import Feed
 from changefeed.listener import ASLEEP, LEADER, LOCK_CLASS
 from changefeed.settings import Settings
-from changefeed.sql import query
+from tests.integration.relays import end_listeners, until_more
 from tests.integration.vocabulary import (
     PATIENCE,
     Connection,
@@ -33,184 +28,10 @@ from tests.integration.vocabulary import (
     until_alone,
     until_asleep,
     until_live,
-    until_seen,
     until_true,
 )
-from tests.support.database import ROOT, Database, alembic
+from tests.support.database import Database, alembic
 from tests.support.proxy import Proxy
-
-
-class Process:
-    """`changefeed relay`, as a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    async def says(self, word: str) -> None:
-        """Waits until it says so."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(PATIENCE):
-            while line := (await self.process.stderr.readline()).decode():
-                if word in line:
-                    return
-        pytest.fail(f"the process ended without saying {word!r}")
-
-
-@asynccontextmanager
-async def relay_process(dsn: str, **settings: Any) -> AsyncIterator[Process]:
-    """One that runs, and is gone in the end."""
-    environment = {f"CHANGEFEED_{name.upper()}": str(value) for name, value in settings.items()}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "changefeed",
-        "relay",
-        cwd=ROOT,
-        env={**os.environ, "CHANGEFEED_DSN": dsn, **environment},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Process(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def end_leader(admin: Connection) -> None:
-    """End the leading session, as an administrator would."""
-    row = await admin.fetchrow(query("leader"), LOCK_CLASS, LEADER)
-    assert row is not None
-    assert await admin.fetchval("select pg_terminate_backend($1)", row["pid"])
-
-
-async def end_listeners(admin: Connection) -> None:
-    """End every relay's session."""
-    await admin.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where datname = current_database() and application_name = 'changefeed listener'"
-    )
-
-
-def until_more(running: Feed, connections: int) -> Callable[[], bool]:
-    """Whether it has connected once more."""
-    return lambda: running.pulse.connected and running.pulse.connections > connections
-
-
-async def somebody_leads(*feeds: Feed) -> None:
-    """Waits until one of them leads."""
-    waiting = [
-        asyncio.create_task(running.pulse.until(lambda pulse=running.pulse: pulse.leading, PATIENCE))  # type: ignore[misc]
-        for running in feeds
-    ]
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    assert all(task.result() for task in done)
-
-
-async def test_of_three_exactly_one_leads_and_when_it_goes_exactly_one_of_the_others(database: Database) -> None:
-    async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(live(database.feed_dsn))
-        assert first.pulse.leading
-        async with live(database.feed_dsn) as second, live(database.feed_dsn) as third:
-            assert [second.pulse.leading, third.pulse.leading] == [False, False]
-            await stack.aclose()
-            await somebody_leads(second, third)
-            for running in (second, third):
-                await running.relay.look_anew(PATIENCE)
-            assert sorted([second.pulse.leading, third.pulse.leading]) == [False, True]
-
-
-async def test_the_end_of_the_leaders_session_loses_nothing(database: Database, admin: Connection) -> None:
-    async with live(database.feed_dsn) as one, live(database.feed_dsn) as other:
-
-        async def trouble() -> None:
-            for _ in range(3):
-                leader = one if one.pulse.leading else other
-                connections = leader.pulse.connections
-                await end_leader(admin)
-                assert await leader.pulse.until(until_more(leader, connections), PATIENCE)
-                await somebody_leads(one, other)
-
-        viewers = await under_load(database, [one, other], trouble, seed=11)
-        # Nobody was told to refetch: everybody went on from where it was.
-        assert not any(viewer.resyncs for viewer in viewers)
-
-
-async def test_a_leader_that_is_killed_is_replaced_and_nothing_is_lost(database: Database) -> None:
-    async with relay_process(database.feed_dsn) as leader:
-        await leader.says("leading")
-        async with live(database.feed_dsn) as follower:
-            assert not follower.pulse.leading
-
-            async def trouble() -> None:
-                leader.process.send_signal(signal.SIGKILL)
-                assert await follower.pulse.until(lambda: follower.pulse.leading, PATIENCE)
-
-            viewers = await under_load(database, [follower], trouble, seed=12)
-            assert not any(viewer.resyncs for viewer in viewers)
-
-
-async def test_a_leader_that_is_frozen_is_ended_and_follows_when_it_thaws(database: Database) -> None:
-    quick = {"heartbeat_timeout": 0.5, "safety_interval": 0.1}
-    async with relay_process(database.feed_dsn, **quick) as leader:
-        await leader.says("leading")
-        async with live(database.feed_dsn, **quick) as follower:
-
-            async def trouble() -> None:
-                leader.process.send_signal(signal.SIGSTOP)
-                assert await follower.pulse.until(lambda: follower.pulse.leading, PATIENCE)
-
-            try:
-                viewers = await under_load(database, [follower], trouble, seed=13)
-            finally:
-                leader.process.send_signal(signal.SIGCONT)
-            assert not any(viewer.resyncs for viewer in viewers)
-            await leader.says("following")
-            assert follower.pulse.leading
-
-
-async def test_a_leader_that_only_has_nothing_to_do_is_not_taken_for_frozen(database: Database) -> None:
-    # Its safety poll is the heartbeat, so it is made to come twice as often as it must.
-    settings = {"heartbeat_timeout": 0.4, "safety_interval": 30}
-    async with live(database.feed_dsn, **settings) as leader, live(database.feed_dsn, **settings) as follower:
-        looks = follower.pulse.looks
-        assert await follower.pulse.until(lambda: follower.pulse.looks >= looks + 4, PATIENCE)
-        assert (leader.pulse.leading, leader.pulse.connections, follower.pulse.leading) == (True, 1, False)
-
-
-async def test_followers_are_rung_by_the_leader(
-    database: Database, app: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Nobody else rings, and the followers' own polls are further apart than this test has patience.
-    monkeypatch.setattr(relay_module, "FOLLOWER_CHECK", 10 * PATIENCE)
-    async with (
-        live(database.feed_dsn, doorbell=False) as leader,
-        live(database.feed_dsn, safety_interval=60) as follower,
-    ):
-        assert (leader.pulse.leading, follower.pulse.leading) == (True, False)
-        tasks = await Tasks.of(app, people(1)[0])
-        async with tasks.subscribe(follower) as subscription:
-            await told(subscription)
-            task = await tasks.add()
-            for _ in range(5):
-                last = await tasks.move(task)
-                await marks_until(subscription, last)
-
-
-async def test_a_process_that_may_not_lead_follows_and_leads_nobody(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    async with live(database.feed_dsn, relay=False, safety_interval=0.05) as running:
-        tasks = await Tasks.of(app, people(1)[0])
-        async with tasks.subscribe(running) as subscription:
-            await told(subscription)
-            await tasks.add()
-            assert await marks_until(subscription, 1) == [1]
-        assert not running.pulse.leading
-        assert await admin.fetchrow(query("leader"), LOCK_CLASS, LEADER) is None
 
 
 async def test_a_listener_whose_session_is_ended_goes_on_from_where_it_was(
@@ -438,16 +259,3 @@ async def test_a_task_that_does_not_end_keeps_nobody_from_leaving(monkeypatch: p
     assert not task.done()
     released.set()
     await task
-
-
-async def test_two_that_begin_at_once_begin_one_epoch(database: Database, admin: Connection) -> None:
-    await admin.execute("truncate changefeed.epoch")
-    async with AsyncExitStack() as stack:
-        feeds = [await stack.enter_async_context(Feed(Settings(dsn=database.feed_dsn))) for _ in range(6)]
-        for running in feeds:
-            await until_live(running)
-        await until_seen(feeds[0], admin)
-        epochs = {running.hub.cursor.epoch for running in feeds if running.hub.cursor is not None}
-        assert len(epochs) == 1
-        assert sum(running.pulse.leading for running in feeds) == 1
-        assert all(running.hub.resyncs == {} for running in feeds)
