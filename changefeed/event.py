@@ -64,6 +64,8 @@ class Batch:
     events: tuple[Event, ...]
     cursor: Cursor | None
     """The place after the last event; None within a window that is read in pages, which has no place to stop at."""
+    begun: int | None = None
+    """The next transaction id when the place was taken, or a later one; None: the snapshot's xmax, as of a quiet database."""
 
 
 def parsed(text: str | None) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Page:
     events: tuple[Event, ...]
     snapshot: Snapshot
     """The next cursor's, unless there is `more`."""
+    begun: int
+    """The next transaction id, or a later one: whoever writes with it had not begun when the snapshot was taken."""
     floor: Snapshot | None
     """A cursor that does not cover it is too old."""
     epoch_id: str | None
@@ -87,6 +89,7 @@ async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limi
     return Page(
         events=found[:limit],
         snapshot=Snapshot.parse(first["snapshot"]),
+        begun=first["begun"],
         floor=_snapshot(first["floor"]),
         epoch_id=first["epoch_id"],
         prepared=bool(first["prepared"]),

@@ -5,10 +5,11 @@ holds a `rows-changed` for the former owner and one for the new one. A write to 
 resolved its owner before it could see the change; delivered afterwards, it would reach somebody who owns the row no
 longer. Such an event becomes `rows-changed` for both. Pure.
 
-How it is known: the change was delivered in a window that ended at a snapshot; a transaction that was running then (in its
-xip) may not have seen the change, one that began later has. A writer under repeatable read looks at a snapshot of its own,
-which the event then carries. Which row was handed over is not known, so every write of the former owner's to that source
-is in doubt. Where it is not certain, the event is converted: a refetch too many harms nobody.
+How it is known: the change was delivered in a window that ended at a snapshot; a transaction that was running then may not
+have seen the change, one that began later has. Running are those in the snapshot's xip, and whoever took an id beyond its
+xmax (which only says which was the last to end) before the window was read. A writer under repeatable read looks at a
+snapshot of its own, which the event then carries. Which row was handed over is not known, so every write of the former
+owner's to that source is in doubt. Where it is not certain, the event is converted: a refetch too many harms nobody.
 """
 
 from collections import deque
@@ -33,6 +34,8 @@ class _Handover:
     to: Owner | None
     window: Snapshot | None
     """What could be seen when it was delivered; None while that window is still open."""
+    begun: int = 0
+    """Transactions from this one on had not begun then. Not the window's xmax: beyond it there may be running ones."""
     answered: bool = False
     """Whether the event for the new owner, which follows the former one's, has come."""
 
@@ -40,7 +43,7 @@ class _Handover:
         """Whether this one, and so every one that was delivered before it, had certainly been seen by the writer."""
         if self.window is None:
             return False
-        return event.xid >= self.window.xmax if event.seen is None else event.seen.covers(self.window)
+        return event.xid >= self.begun if event.seen is None else event.seen.covers(self.window)
 
     def precedes(self, event: Event, since: Snapshot) -> bool:
         """Whether somebody who has received everything up to `since` may hear of this change before the event."""
@@ -63,8 +66,8 @@ class Handovers:
     def __len__(self) -> int:
         return len(self._all)
 
-    def note(self, event: Event, window: Snapshot | None = None) -> None:
-        """Remember an owner change. `window`: known where it was delivered before we began.
+    def note(self, event: Event, window: Snapshot | None = None, begun: int | None = None) -> None:
+        """Remember an owner change. `window`, `begun`: known where it was delivered before we began, see settle().
 
         It comes as two events, the former owner's and then the new one's, each of which names the other.
         """
@@ -77,7 +80,7 @@ class Handovers:
             if not given.answered and (given.xid, given.to) == (event.xid, event.owner):
                 given.answered = True
                 return
-        handover = _Handover(event.source, event.seq, event.xid, event.owner, to, window)
+        handover = _Handover(event.source, event.seq, event.xid, event.owner, to, window, _begun(window, begun))
         mine = self._by_former.setdefault((event.source, event.owner), deque())
         if mine and (mine[-1].xid, mine[-1].to, mine[-1].window) == (event.xid, to, window):
             mine[-1].answered = False
@@ -89,10 +92,11 @@ class Handovers:
         if len(self._all) > REMEMBERED:
             self._forget(self._all.popleft())
 
-    def settle(self, window: Snapshot) -> None:
-        """The window that is being delivered ended at this snapshot."""
+    def settle(self, window: Snapshot, begun: int | None = None) -> None:
+        """The window that is being delivered ended at this snapshot. `begun`: see Batch."""
         for handover in self._open:
             handover.window = window
+            handover.begun = _begun(window, begun)
         self._open.clear()
 
     def delivered(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -142,3 +146,7 @@ class Handovers:
         self._by_former[key].popleft()
         if not self._by_former[key]:
             del self._by_former[key]
+
+
+def _begun(window: Snapshot | None, begun: int | None) -> int:
+    return 0 if window is None else max(window.xmax, begun or 0)

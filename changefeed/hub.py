@@ -98,10 +98,10 @@ class Hub:
                 if not mine:
                     del self._by_owner[owner]
 
-    def begin(self, cursor: Cursor) -> None:
-        """The first place: nobody has missed anything."""
+    def begin(self, cursor: Cursor, begun: int | None = None) -> None:
+        """The first place: nobody has missed anything. `begun`: see Batch."""
         if self.cursor is not None and self.cursor.epoch == cursor.epoch:
-            self.handovers.settle(cursor.snapshot)
+            self.handovers.settle(cursor.snapshot, begun)
         else:
             # Transaction ids of another epoch mean others.
             self.handovers = Handovers()
@@ -136,14 +136,14 @@ class Hub:
                 session.settle(batch.cursor)
             self._touched.clear()
             self._incomplete = False
-            self.handovers.settle(batch.cursor.snapshot)
+            self.handovers.settle(batch.cursor.snapshot, batch.begun)
             self.cursor = batch.cursor
         if self._owed:
             self.tell_owed(now)
 
-    def restart(self, cursor: Cursor, reason: ResyncReason) -> None:
+    def restart(self, cursor: Cursor, reason: ResyncReason, begun: int | None = None) -> None:
         """The log was lost, or too much of it: everybody refetches, and goes on from `cursor`."""
-        self.begin(cursor)
+        self.begin(cursor, begun)
         for tap in self.taps:
             tap.restarted(cursor)
         for session in self._sessions:

@@ -124,7 +124,7 @@ class Relay:
         chores = await self._try_to_lead(listener)
         if chores is None:
             await listener.follow()
-        cursor = await self._present(listener)
+        cursor, begun = await self._present(listener)
         hub = self._hub
         if hub.cursor is None or hub.cursor.epoch != cursor.epoch:
             handovers = await eventlog.handovers(listener.connection, REMEMBERED)
@@ -133,7 +133,7 @@ class Relay:
             else:
                 self._restart(cursor, "epoch")
             for event in handovers:
-                hub.handovers.note(event, cursor.snapshot)
+                hub.handovers.note(event, cursor.snapshot, begun)
         self._recheck = True
         await self._look(listener)
         self.pulse.up(leading=chores is not None, backend=listener.connection.get_server_pid())
@@ -157,15 +157,15 @@ class Relay:
             # To deliver late would be worse than to empty a leaf late. A lost connection is noticed by the next look.
             logger.warning("the leader's chores failed, and are tried again: %s: %s", type(error).__name__, error)
 
-    async def _present(self, listener: Listener) -> Cursor:
-        """The log's epoch and what can be seen now. Begins an epoch where there is none."""
+    async def _present(self, listener: Listener) -> tuple[Cursor, int]:
+        """The log's epoch with what can be seen now, and the next transaction id. Begins an epoch where there is none."""
         while True:
             await listener.value("select changefeed.begin_epoch()")
             row = await listener.connection.fetchrow(query("epoch"), timeout=ANSWER_SECONDS)
             page = await eventlog.poll(listener.connection, None, 0, ANSWER_SECONDS)
             if row is not None and row["id"] is not None and row["id"] == page.epoch_id:
                 self.pulse.epoch_id = page.epoch_id
-                return Cursor(row["name"], page.snapshot)
+                return Cursor(row["name"], page.snapshot), page.begun
 
     async def _lead(self, listener: Listener, chores: Chores) -> None:
         """The leader's life: the vigil's steps, one after the other, and the chores between them."""
@@ -230,26 +230,26 @@ class Relay:
         await self._heed(listener, page)
         found = len(page.events)
         if page.floor is not None and not place.snapshot.covers(page.floor):
-            self._restart(Cursor(place.epoch, page.snapshot), "retention")
+            self._restart(Cursor(place.epoch, page.snapshot), "retention", page.begun)
         elif page.more:
             found = await self._read_window(listener, place)
         else:
-            self._publish(page.events, Cursor(place.epoch, page.snapshot))
+            self._publish(page.events, Cursor(place.epoch, page.snapshot), page.begun)
         self.pulse.looked(found, self._clock())
         return found
 
-    def _publish(self, events: Sequence[Event], cursor: Cursor | None) -> None:
+    def _publish(self, events: Sequence[Event], cursor: Cursor | None, begun: int | None = None) -> None:
         if self._sent:
             # A window that was interrupted begins anew: what was published of it is not published again.
             sent = self._sent
             events = [e for e in events if not any(e.seq <= last and end.includes(e.xid) for end, last in sent)]
-        self._hub.publish(Batch(tuple(events), cursor), self._clock())
+        self._hub.publish(Batch(tuple(events), cursor, begun), self._clock())
         if cursor is not None:
             self._sent.clear()
 
-    def _restart(self, cursor: Cursor, reason: ResyncReason) -> None:
+    def _restart(self, cursor: Cursor, reason: ResyncReason, begun: int | None = None) -> None:
         self._sent.clear()
-        self._hub.restart(cursor, reason)
+        self._hub.restart(cursor, reason, begun)
 
     async def _read_window(self, listener: Listener, place: Cursor) -> int:
         """A window too large for one answer, page by page. Its place is reached with its last page."""
@@ -258,13 +258,14 @@ class Relay:
         snapshot: Snapshot | None = None
         window = eventlog.window(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
         last: int | None = None
+        too_old = False
         try:
             # Closed here and now, because its transaction must have ended before the connection is used again.
             async with aclosing(window) as pages:
-                async for events, snapshot, floor in pages:
-                    if floor is not None and not place.snapshot.covers(floor):
-                        self._restart(Cursor(place.epoch, snapshot), "retention")
-                        return found
+                async for events, end, floor in pages:
+                    snapshot = end
+                    if too_old := floor is not None and not place.snapshot.covers(floor):
+                        break
                     found += len(events)
                     self._publish(events, None)
                     last = events[-1].seq
@@ -275,7 +276,11 @@ class Relay:
                 self._sent.append((snapshot, last))
             raise
         if snapshot is not None:
-            self._publish((), Cursor(place.epoch, snapshot))
+            begun = (await eventlog.poll(listener.connection, None, 0, ANSWER_SECONDS)).begun
+            if too_old:
+                self._restart(Cursor(place.epoch, snapshot), "retention", begun)
+            else:
+                self._publish((), Cursor(place.epoch, snapshot), begun)
         return found
 
     async def _heed(self, listener: Listener, page: eventlog.Page) -> None:

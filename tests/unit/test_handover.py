@@ -247,3 +247,12 @@ class TestReadingOn:
         assert self.read(handovers, early, event(499, 40, seen=seen)) == [("update", ANN)]
         assert self.read(handovers, late, event(499, 40, seen=seen)) == [("refetch", ANN), ("refetch", BOB)]
         assert self.read(handovers, late, event(510, 65, seen=seen)) == [("refetch", ANN), ("refetch", BOB)]
+
+
+def test_a_writer_whose_id_is_beyond_what_the_window_knows_may_have_been_running() -> None:
+    handovers = Handovers()
+    list(handovers.delivered(gives(ANN, BOB, xid=50, seq=500)))
+    # The latest that had ended was 50; 51 and 52 were running, which the snapshot does not say.
+    handovers.settle(Snapshot(51, 51, frozenset()), begun=53)
+    assert delivered(handovers, event(510, 52)) == [("refetch", ANN), ("refetch", BOB)]
+    assert delivered(handovers, event(511, 53)) == [("update", ANN)]

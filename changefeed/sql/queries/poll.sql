@@ -2,7 +2,11 @@
 -- under READ COMMITTED, so that all of it is true at the same moment. At most $3 rows, in any order inside the LIMIT and
 -- by seq outside: with an ORDER BY inside, the planner would walk the whole sequence to find a few rows.
 -- Parameters: $1 xid8, the snapshot's xmax; $2 xid8[], its xip; $3 integer. Locks: none.
+--
+-- "begun": the next transaction id. A snapshot does not tell who is running beyond its xmax, which is the latest that has
+-- ended and one; only from "begun" on nobody has begun yet.
 select pg_current_snapshot()::text as snapshot,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint + age(pg_snapshot_xmax(pg_current_snapshot())::xid) as begun,
        s.floor::text as floor,
        s.watch_changes,
        s.kicks,
