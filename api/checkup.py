@@ -34,7 +34,7 @@ async def keys(settings: Settings) -> Sequence[Finding]:
     if not verifier.usable:
         sentence = f"{urlsplit(url).hostname} publishes no key that checks signatures: nobody is let in"
         remedy = "where tokens are signed with a secret, set CHANGEFEED_JWT_SECRET instead"
-        found.append(Finding("tokens", "problem", sentence, remedy))
+        return [*found, Finding("tokens", "problem", sentence, remedy)]
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOCAL:
         sentence = "the keys are fetched without TLS: whoever is in between can put in his own"
         found.append(

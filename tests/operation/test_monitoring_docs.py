@@ -1,7 +1,7 @@
 """What is written about metrics is what there is: the documentation's tables, and the alerts."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from api.metrics import Figures
 from api.readings import Readings
 from api.service import Service
+from changefeed.commands.explain.verdict import Fate
 from changefeed.settings import Settings
 from tests.support.database import ROOT
 from tests.support.issuer import SECRET
@@ -79,3 +80,20 @@ def test_an_alert_names_only_metrics_and_labels_that_there_are(
     named = set(re.findall(r"(?:by \(|\{)\s*(\w+)", expression))
     told = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
     assert named | told <= labels
+
+
+def test_every_finding_of_doctors_is_documented_and_nothing_else() -> None:
+    sources = [*(ROOT / "changefeed" / "commands" / "doctor").glob("*.py"), ROOT / "api" / "checkup.py"]
+    made = re.compile(r"""\b(?:ok|say|warning|problem|Finding|Conclusion)\(\s*"([a-z-]+)\"""")
+    names = {name for source in sources for name in made.findall(source.read_text(encoding="utf-8"))}
+    document = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([a-z-]+)` \|", document, re.MULTILINE))
+    assert len(names) > 15
+    assert rows == names
+    assert "| `table NAME` |" in document
+    assert "| `owner of NAME` |" in document
+
+
+def test_every_fate_of_a_session_that_explain_tells_is_documented() -> None:
+    document = (ROOT / "docs" / "design" / "explain.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", document, re.MULTILINE)) == set(get_args(Fate))
