@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.database import Databases
+from changefeed.feed import Feed
+from changefeed.settings import Settings
+from tests.support.database import Database, Databases
 from tests.support.service import services
 from tests.support.site import Site, site
 
@@ -16,3 +18,11 @@ async def own(embedded: Databases) -> AsyncIterator[Site]:
         with services(database.feed_dsn) as running:
             async with site(database, running) as found:
                 yield found
+
+
+@pytest.fixture
+async def leading(database: Database) -> AsyncIterator[Feed]:
+    """A relay that leads."""
+    async with Feed(Settings(dsn=database.feed_dsn)) as feed:
+        await feed.pulse.until(lambda: feed.pulse.leading)
+        yield feed
