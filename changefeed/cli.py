@@ -7,6 +7,7 @@ sentence with what to do about it, on standard error, with exit code 1; a traceb
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -83,7 +84,7 @@ def _sentence(error: Exception) -> str:
         return f"{error}. It must be JSON"
     if isinstance(error, asyncpg.PostgresError):
         text = getattr(error, "message", None) or str(error)
-        if isinstance(error, NOT_INSTALLED) and "changefeed" in text:
+        if isinstance(error, NOT_INSTALLED) and OURS.search(text):
             return f"{text}. Is it installed? Run: changefeed migrate"
         return f"{text}. {error.hint}" if getattr(error, "hint", None) else text
     if isinstance(error, TimeoutError):
@@ -95,12 +96,9 @@ def _sentence(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-NOT_INSTALLED = (
-    asyncpg.UndefinedFunctionError,
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.InvalidSchemaNameError,
-)
+NOT_INSTALLED = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+OURS = re.compile(r'schema "changefeed"|(?:relation|function) "?changefeed\.')
+"""What is missing is ours, and not a table or a column of the application's."""
 
 
 def _variable(place: tuple[int | str, ...]) -> str:

@@ -5,6 +5,7 @@ everything, a safety poll later.
 """
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -23,11 +24,15 @@ async def live_events(
     Raises ConfigurationError, and NotInstalledError or what the driver raises where the first connection fails.
     """
     wanted = None if owner is None else _owner(owner)
+    # Where the first connection fails, that is raised, and need not be said by the relay's log as well.
+    silence, log = logging.NullHandler(), logging.getLogger("changefeed")
+    log.addHandler(silence)
     async with Feed(settings.model_copy(update={"relay": False})) as feed:
         pulse = feed.pulse
         await pulse.until(lambda: pulse.connected or pulse.failure is not None)
         if pulse.failure is not None and not pulse.connected:
             raise pulse.failure
+        log.removeHandler(silence)
         ready()
         async for event in feed.events():
             if _matches(event, wanted, table):

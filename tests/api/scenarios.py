@@ -4,12 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import pytest
-
-from tests.support.subscribers import TRANSPORTS, End, Message, Subscriber
-
-pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
-
+from tests.support.subscribers import End, Message, Subscriber
 
 TYPED = {"agent-tasks", "executions"}
 

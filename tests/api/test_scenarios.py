@@ -3,11 +3,15 @@
 import asyncio
 import re
 
+import pytest
+
 from changefeed.cursor import Cursor
 from changefeed.messages import server_message
 from tests.api.scenarios import ADMIN, TYPED, progress, repeat_until
 from tests.support.site import Site
-from tests.support.subscribers import Message
+from tests.support.subscribers import TRANSPORTS, Message
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 async def test_ready_comes_once_and_says_what_is_true(shared: Site, transport: str) -> None:

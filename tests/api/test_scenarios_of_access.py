@@ -9,6 +9,9 @@ from tests.api.scenarios import advice, assert_ended
 from tests.support.database import Databases, alembic
 from tests.support.service import services
 from tests.support.site import Site, site
+from tests.support.subscribers import TRANSPORTS
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 async def test_a_subscription_to_some_topics_gets_no_others(shared: Site, transport: str) -> None:
