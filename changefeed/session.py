@@ -169,6 +169,8 @@ class Session:
         if not self._reading:
             return
         self._reading = False
+        # What was read from the log may have gone further than the hub, whose memory has now been read.
+        position = position if position.snapshot.covers(self.position.snapshot) else self.position
         self.position = position
         if self.state is State.REPLAYING:
             self.state = State.LIVE
