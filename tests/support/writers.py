@@ -15,60 +15,21 @@ import asyncio
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self
 from uuid import UUID, uuid4
 
 import asyncpg
 
-from tests.support.oracle import EXECUTIONS, LAST, TASKS, Fate, History, Row
+from tests.support.application import LOST, Connection, fetch, insisting
+from tests.support.habits import ONE_UPDATE, USUAL, Habits
+from tests.support.oracle import EXECUTIONS, LAST, TASKS, Fate, History
 
-LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    OSError,
-)
-"""What a server that goes away looks like to an application; between two messages asyncpg says InternalClientError."""
 REFUSED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.ForeignKeyViolationError)
 """What an application has to expect from others that write at the same time."""
-AGAIN_SECONDS = 0.05
-"""Between two attempts to connect to a server that refuses."""
+
 
 Pause = Callable[[random.Random], Awaitable[None]]
-Connection: TypeAlias = "asyncpg.Connection[Any]"
-
-
-@dataclass(frozen=True)
-class Habits:
-    """How often the writers do what: probabilities."""
-
-    insert: float = 0.12
-    delete: float = 0.06
-    handover: float = 0.08
-    """A task that passes to another owner."""
-    idle: float = 0.05
-    """An update that changes nothing."""
-    savepoint: float = 0.2
-    rollback: float = 0.1
-    repeatable_read: float = 0.1
-    statements: int = 4
-    """On tasks, in one transaction, at most."""
-    execution: float = 0.2
-    """A transaction that ends with an execution, whose owner is found through its workflow."""
-    cascade: float = 0.02
-    """A transaction that ends with an execution's end, which takes its tasks along."""
-    hold: float = 0.1
-    """A pause before the transaction ends."""
-
-
-ONE_UPDATE = Habits(
-    insert=0, delete=0, handover=0, idle=0, savepoint=0, rollback=0, repeatable_read=0,
-    statements=1, execution=0, cascade=0, hold=0,
-)  # fmt: skip
-"""The load that benchmarks use: one changed row in each transaction."""
 
 
 async def no_pause(_chance: random.Random) -> None:
@@ -79,7 +40,7 @@ class Writers:
     """See above. A context manager: inside, each owner has a workflow, and rows to write to."""
 
     def __init__(
-        self, dsn: str, owners: Sequence[UUID], *, seed: int = 0, habits: Habits = Habits(), pause: Pause = no_pause
+        self, dsn: str, owners: Sequence[UUID], *, seed: int = 0, habits: Habits = USUAL, pause: Pause = no_pause
     ) -> None:
         """`pause`: awaited between transactions, and inside those that are held open."""
         self.history = History()
@@ -310,40 +271,15 @@ class Writers:
         return True
 
 
-async def fetch(dsn: str, owner: str) -> dict[Row, int]:
-    """What a first load, or a refetch, finds of this owner's; where the server is gone, when it is back."""
-    found: dict[Row, int] = {}
-
-    async def read(connection: Connection) -> None:
-        rows = await connection.fetch(
-            """
-            select $2 as source, t.id::text as id, t.progress from agent_task t where t.user_id = $1::text::uuid
-            union all
-            select $3, e.id::text, e.progress
-              from workflow_execution e join workflow w on w.id = e.workflow_id where w.owner_id = $1::text::uuid
-            """,
-            owner,
-            TASKS,
-            EXECUTIONS,
-        )
-        found.update({(row["source"], row["id"]): row["progress"] for row in rows})
-
-    await insisting(dsn, read)
-    return found
-
-
-async def insisting(dsn: str, work: Callable[[Connection], Awaitable[None]]) -> None:
-    """Connects, and again where the server was gone, until the work is done."""
-    while True:
-        try:
-            connection = await asyncpg.connect(dsn)
-        except LOST:
-            await asyncio.sleep(AGAIN_SECONDS)
-            continue
-        try:
-            await work(connection)
-            return
-        except LOST:
-            continue
-        finally:
-            connection.terminate()
+__all__ = [
+    "LOST",
+    "ONE_UPDATE",
+    "REFUSED",
+    "Connection",
+    "Habits",
+    "Pause",
+    "Writers",
+    "fetch",
+    "insisting",
+    "no_pause",
+]
