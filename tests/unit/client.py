@@ -13,6 +13,7 @@ class Client:
 
     def __init__(self, log: Transactions, place: Cursor, state_mode: bool) -> None:
         self.received: list[int] = []
+        self._refetched: set[int] = set()
         self._log = log
         self._state_mode = state_mode
         self._forgiven = place
@@ -26,9 +27,15 @@ class Client:
     def takes(self, items: Sequence[Item]) -> None:
         for item in items:
             if item.xid is not None:
-                self.received.append(int(item.text.strip(".")))
+                self.receives(int(item.text.strip(".")))
             if item.cursor is not None:
                 self.stores(item.cursor)
+
+    def receives(self, seq: int) -> None:
+        self.received.append(seq)
+        if self.event(seq).key is None:
+            # It refetches now, and so finds what every other one was about.
+            self._refetched |= {made.seq for made in self._log.committed if made.key is None}
 
     def stores(self, place: Cursor) -> None:
         self._places.append(place)
@@ -53,8 +60,10 @@ class Client:
         """Whether it has neither received nor refetched this, nor has or awaits what replaces it."""
         if received is None:
             received = made.seq in self.received or made.seq in waiting
-        if received or self._forgiven.snapshot.includes(made.xid):
+        if received or made.seq in self._refetched or self._forgiven.snapshot.includes(made.xid):
             return False
+        if made.key is None:
+            return not self._state_mode or not any(self.event(seq).key is None for seq in waiting)
         return not self._state_mode or not any(
             newer.seq > made.seq and newer.key == made.key and (newer.seq in self.received or newer.seq in waiting)
             for newer in self._log.committed

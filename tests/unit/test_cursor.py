@@ -113,6 +113,14 @@ def test_two_thousand_transactions_in_flight_fit_into_a_cursor() -> None:
     assert Cursor.parse(str(cursor)) == cursor
 
 
+def test_a_cursor_that_is_longer_than_any_we_give_out_is_refused() -> None:
+    running = frozenset(range(1 << 40, (1 << 40) + 9000))
+    text = str(Cursor("0" * 16, Snapshot(1 << 40, (1 << 40) + 9000, running)))
+    assert len(text) > MAX_LENGTH
+    with pytest.raises(CursorError):
+        Cursor.parse(text)
+
+
 small = snapshots(largest=40, widest=12)
 
 

@@ -103,7 +103,7 @@ class Process:
         process = cls(platform, platform.log.cursor())
         for made in platform.log.committed:
             if made.op == "bulk":
-                process.handovers.note(made, process.place.snapshot)
+                process.handovers.note(made, process.place.snapshot, platform.log.next_xid)
         process.places.append((process.place, 0))
         return process
 
@@ -112,7 +112,7 @@ class Process:
         events = self.platform.log.after(self.place)
         for first in range(0, len(events), page):
             self.stream += self.handovers.delivered(events[first : first + page])
-        self.handovers.settle(after.snapshot)
+        self.handovers.settle(after.snapshot, self.platform.log.next_xid)
         self.place = after
         self.places.append((after, len(self.stream)))
 

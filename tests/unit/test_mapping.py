@@ -152,6 +152,15 @@ def test_a_leave_says_no_more_than_which_row() -> None:
     assert row == {"source": NOTE, "op": "leave", "key": {"id": 1}, "row": None, "before": None}
 
 
+def test_a_leave_says_no_more_even_where_the_log_would() -> None:
+    assert sent(event(op="leave", data='{"id": 1, "secret": "s"}'), "rows:public.note")["data"]["row"] is None
+
+
+def test_the_key_names_the_row_where_it_is_not_among_the_watched_columns() -> None:
+    made = event(source=EXECUTION, key='{"id": "e1"}', data='{"status": "running"}')
+    assert sent(made, "executions")["data"]["execution_id"] == "e1"
+
+
 def test_a_row_that_was_too_large_says_so_and_brings_its_key() -> None:
     partial = execution("insert", partial=True)
     assert sent(partial, "executions")["data"]["partial"] is True

@@ -212,3 +212,70 @@ def test_the_writer_is_not_woken_for_nothing() -> None:
 )
 def test_one_topic_of_a_source_is_chosen(topics: frozenset[str] | None, topic: str | None) -> None:
     assert live(topics=topics).topic_among(("executions", "rows:t")) == topic
+
+
+def test_a_quiet_session_that_overflows_goes_on_from_the_batch_that_did_it() -> None:
+    session = live()
+    for number in range(4):
+        offer(session, number, before=LATER)
+    assert session.begin_replay() == LATER
+
+
+def test_what_a_replay_has_brought_is_forgotten_when_the_hub_is_beyond_it() -> None:
+    session = replaying()
+    session.end_replay(LATER)
+    for number in range(4):
+        offer(session, number, xid=31, before=NEW)
+    assert session.begin_replay() == NEW
+
+
+def test_a_session_that_is_ahead_of_the_hub_does_not_go_back_to_it() -> None:
+    session = replaying()
+    session.end_replay(LATER)
+    assert offer(session, 1, xid=25, before=cursor(15))
+    assert session.position == LATER
+
+
+def test_who_goes_back_is_sent_again_what_an_earlier_replay_has_brought() -> None:
+    session = replaying()
+    session.end_replay(NEW)
+    session.lag(START)
+    session.begin_replay()
+    assert offer(session, 1, xid=25)
+    session.end_replay(LATER)
+    assert texts(session) == ['{"n":1}']
+
+
+def test_what_is_taken_during_a_replay_leads_nowhere() -> None:
+    session = replaying()
+    offer(session, 1)
+    session.settle(LATER)
+    assert len(session.take(0.0)) == 1
+    assert session.position == START
+
+
+def test_a_batch_whose_messages_were_taken_before_it_was_complete_leaves_nothing_to_mark() -> None:
+    session = live()
+    offer(session, 1)
+    assert len(session.take(0.0)) == 1
+    session.settle(LATER)
+    assert session.waiting == 0
+    assert session.position == START
+
+
+@pytest.mark.parametrize("mode", ["log", "state"])
+def test_a_replay_may_end_within_a_batch(mode: str) -> None:
+    session = replaying(mode=mode)
+    offer(session, 1, xid=25, row="a")
+    session.end_replay(LATER)
+    session.settle(NEW)
+    assert [item.cursor for item in session.take(0.0)] == [NEW]
+
+
+def test_a_replay_from_memory_does_not_lead_back_from_what_the_log_has_brought() -> None:
+    session = overflown()
+    session.end_replay(LATER)
+    session.begin_replay()
+    session.end_replay(cursor(15))
+    assert session.position == LATER
+    assert not offer(session, 1, xid=18, before=cursor(15))

@@ -43,6 +43,8 @@ class Transactions:
     def __init__(self, first_xid: int = 100) -> None:
         self.next_xid = first_xid
         self.next_seq = 1
+        self._ended = first_xid - 1
+        """The latest that has ended, by its id."""
         self.running: dict[int, list[Event]] = {}
         """What the running transactions have written, by id."""
         self.committed: list[Event] = []
@@ -79,8 +81,10 @@ class Transactions:
         self._end(xid)
 
     def snapshot(self) -> Snapshot:
-        """What a statement sees that begins now."""
-        return Snapshot(min(self.running, default=self.next_xid), self.next_xid, frozenset(self.running))
+        """What a statement sees that begins now. Who took an id after the last one that has ended is not in it."""
+        xmax = self._ended + 1
+        running = frozenset(xid for xid in self.running if xid < xmax)
+        return Snapshot(min(running, default=xmax), xmax, running)
 
     def cursor(self) -> Cursor:
         """The present as a place."""
@@ -97,4 +101,5 @@ class Transactions:
 
     def _end(self, xid: int) -> None:
         del self.running[xid]
+        self._ended = max(self._ended, xid)
         self._locked = {key: holder for key, holder in self._locked.items() if holder != xid}
