@@ -25,6 +25,7 @@ from tests.integration.vocabulary import (
 )
 from tests.support.database import Database
 from tests.support.oracle import EXECUTIONS
+from tests.support.proxy import Proxy
 
 Kind = tuple[str, str | None]
 
@@ -169,6 +170,33 @@ async def test_who_comes_back_is_not_shown_it_either(
                 assert {*kinds(said)} <= {OWNER_CHANGED}, user
         async with estate.subscribe(running, estate.former, after[-1]["cursor"]) as subscription:
             assert kinds(await told(subscription)) == [OWNER_CHANGED]
+
+
+async def test_who_has_heard_of_it_from_one_process_is_not_shown_the_write_by_another(
+    database: Database, app: Connection, writer: Connection, estate: Estate
+) -> None:
+    async with (
+        live(database.feed_dsn) as one,
+        Proxy.to(database.feed_dsn) as network,
+        live(network.dsn, doorbell=False) as other,
+    ):
+        for running in (one, other):
+            await until_seen(running, app)
+        writing = writer.transaction()
+        await writing.start()
+        await estate.write(1, writer)
+        # The other one reads both at once, and the write was first.
+        network.freeze()
+        async with estate.subscribe(one, estate.former) as subscription:
+            await told(subscription)
+            await estate.pass_on()
+            (change,) = await told(subscription)
+        await writing.commit()
+        network.thaw()
+        await until_seen(other, app)
+        async with estate.subscribe(other, estate.former, change["cursor"]) as subscription:
+            assert {*kinds(await told(subscription))} == {OWNER_CHANGED}
+        assert other.replays.from_memory == 1
 
 
 async def test_a_process_that_begins_afterwards_knows_of_it(

@@ -168,6 +168,8 @@ async def test_whoever_was_writing_while_capture_had_stopped_makes_everybody_ref
     await tasks.add()
     async with live(database.feed_dsn) as running, tasks.subscribe(running) as subscription:
         await told(subscription)
+        # The first chores find him still at it.
+        assert await running.relay.look_anew(PATIENCE)
         assert running.pulse.connections == 1
         await writing.commit()
         (resync,) = await told(subscription)

@@ -182,12 +182,16 @@ class Everything:
 
     def __init__(self, feed: Feed) -> None:
         self.events: list[Event] = []
+        self.marks: set[int] = set()
         self.restarts = 0
         feed.hub.taps.add(self)
 
     def published(self, events: Sequence[Event], _cursor: object) -> None:
         """See Tap."""
         self.events += events
+        self.marks.update(
+            event.values()["progress"] for event in events if event.op in ("insert", "update") and event.owner
+        )
 
     def restarted(self, _cursor: object) -> None:
         """See Tap."""
@@ -197,10 +201,6 @@ class Everything:
     def repeats(self) -> int:
         """Events that were published more than once."""
         return len(self.events) - len({event.seq for event in self.events})
-
-    def marks(self) -> set[int]:
-        """The marks that were published."""
-        return {event.values()["progress"] for event in self.events if event.op in ("insert", "update") and event.owner}
 
 
 def people(number: int) -> list[UUID]:
