@@ -13,6 +13,7 @@ from changefeed.errors import ConfigurationError
 from changefeed.event import Owner
 from changefeed.mapping import EventMapping
 from changefeed.settings import Settings
+from tests.operation.scrape import until
 from tests.support.service import Process, environment
 from tests.support.site import Site
 
@@ -216,6 +217,8 @@ async def test_each_process_says_which_of_its_sessions_got_it_and_where_they_are
     first, second = await own.start(), await own.start()
     tenant, other = await own.tenant(), await own.tenant()
     execution = await tenant.begin()
+    for process in (first, second):
+        await until(process.url, lambda scrape: scrape.value("relay_events_total") == 1)
     socket = await own.joined("websocket", tenant, first.url)
     tasks = await own.joined("websocket", tenant, first.url, topics="agent-tasks")
     gone = await own.joined("sse", tenant, second.url)

@@ -14,6 +14,7 @@ async def test_after_known_traffic_every_count_is_exactly_what_happened(own: Sit
     service = await own.start(max_replay=3)
     one, other = await own.tenant(), await own.tenant()
     execution = await one.begin()
+    await until(service.url, lambda scrape: scrape.value("relay_events_total") == 1)
 
     socket = await own.joined("websocket", one, topics="executions")
     stream = await own.joined("sse", one, topics="executions")
@@ -65,7 +66,10 @@ async def test_after_known_traffic_every_count_is_exactly_what_happened(own: Sit
     assert found.value("relay_events_total") == found.value("window_events") == 5
     assert (found.value("window_bytes") or 0) > 0
     assert found.value("database_read") == found.value("leader_present") == 1
-    assert found.value("notification_queue_usage_ratio") == 0
+    # The queue is the server's: another database's listener may be behind.
+    usage = found.value("notification_queue_usage_ratio")
+    assert usage is not None
+    assert 0 <= usage < 0.01
     assert 86_000 < (found.value("capture_lease_seconds") or 0) <= 86_400
     assert found.value("log_capture_errors_total") == 0
     assert (found.value("log_bytes") or 0) > 0

@@ -3,8 +3,6 @@
 import asyncpg
 import pytest
 
-from tests.support.database import Database
-
 TABLE = "create table bad (id int primary key, a int); insert into bad values (1)"
 REFUSED = [
     ("create table bad (id int)", "'id'", "has no primary key", "alter table public.bad add primary key"),
@@ -50,15 +48,14 @@ async def test_a_temporary_table_is_refused(feed: asyncpg.Connection) -> None:
         await feed.execute("select changefeed.watch('bad', 'id')")
 
 
+@pytest.mark.parametrize("databases", ["embedded"], indirect=True, ids=["18"])
 @pytest.mark.parametrize(
     "choice",
     ["'v'", "'r.v'", "'owner', columns => array['v']", "'(select o.owner from other o where o.id = r.v)'"],
 )
 async def test_a_virtual_generated_column_is_refused_wherever_its_value_would_be_needed(
-    app: asyncpg.Connection, feed: asyncpg.Connection, database: Database, choice: str
+    app: asyncpg.Connection, feed: asyncpg.Connection, choice: str
 ) -> None:
-    if database.server_version < 180000:
-        pytest.skip("virtual generated columns came with PostgreSQL 18")
     await app.execute(
         """
         create table other (id int primary key, owner text);

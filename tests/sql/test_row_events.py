@@ -6,7 +6,6 @@ import asyncpg
 import pytest
 
 from tests.sql.vocabulary import Log
-from tests.support.database import Database
 
 
 async def test_an_insert_carries_the_row(app: asyncpg.Connection, item: str, log: Log) -> None:
@@ -131,9 +130,7 @@ async def test_copy_is_captured_row_by_row(app: asyncpg.Connection, log: Log) ->
 
 
 @pytest.mark.usefixtures("item")
-async def test_merge_is_captured_in_each_of_its_branches(app: asyncpg.Connection, database: Database, log: Log) -> None:
-    if database.server_version < 150000:
-        pytest.skip("MERGE came with PostgreSQL 15")
+async def test_merge_is_captured_in_each_of_its_branches(app: asyncpg.Connection, log: Log) -> None:
     await app.execute("insert into item (id, n) values (1, 1), (2, 2)")
     await log.new()
     await app.execute(
