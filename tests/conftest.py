@@ -4,13 +4,13 @@ A test that asks for `database` (or anything built on it) runs twice, on the emb
 a container. `@pytest.mark.needs("redis", ...)` says what else a test needs from the machine.
 """
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+import tools.example
 from demo import host
 from tests.support.database import Database, Databases
 from tests.support.requirements import NEEDS, demanded, require
@@ -35,11 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def client_packages() -> Path:
     """`client/node_modules`, as the lock file says; the test needs node."""
     require("node")
-    folder = Path(__file__).resolve().parent.parent / "client"
-    installed = folder / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
-    return folder / "node_modules"
+    return tools.example.packages()
 
 
 @pytest.fixture(scope="session")

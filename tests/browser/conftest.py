@@ -6,12 +6,24 @@ Every page is watched: a request to another host, an error in the console or an 
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, WebSocket, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Route,
+    WebSocket,
+    async_playwright,
+    expect,
+)
 
+import tools.example
 from demo import host
 from tests.support.database import Database, Databases
 from tests.support.issuer import claims, token
@@ -27,6 +39,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+DELIVERED = "demo.dashboard:app"
 PATIENCE_MS = 30_000
 """For a machine that has other things to do as well."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -65,6 +78,20 @@ async def service(processes: Services) -> ServiceProcess:
     return await processes.start(demo_tokens=json.dumps(TOKENS))
 
 
+@pytest.fixture(scope="session")
+def built(client_packages: Path) -> Path:
+    """The example of `client/`, built with the package as it is published; once for as long as nothing changes."""
+    assert client_packages.exists()
+    return tools.example.build()
+
+
+@pytest.fixture
+async def delivered(processes: Services, built: Path) -> ServiceProcess:
+    """That example and the API in one process, as a team would deliver them."""
+    assert (built / "index.html").exists()
+    return await processes.start(app=DELIVERED)
+
+
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """A Chromium of the test's own."""
@@ -72,6 +99,15 @@ async def browser() -> AsyncIterator[Browser]:
         started = await playwright.chromium.launch(executable_path=require("browser"), args=ARGUMENTS)
         yield started
         await started.close()
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser window of one person's."""
+    made = await browser.new_context()
+    made.set_default_timeout(PATIENCE_MS)
+    yield made
+    await made.close()
 
 
 class Watch:

@@ -107,7 +107,7 @@ async def test_those_who_hear_the_page_are_told_of_connections_and_never_of_sing
     said = page.get_by_role("status")
     await page.get_by_role("button", name="Cut the connection of user1").click()
     await expect(said).to_have_text(re.compile("user1 is offline: The connection was cut.$"))
-    await page.get_by_role("button", name="Reconnect user1 now").click()
+    await page.get_by_role("button", name="Reconnect now: user1").click()
     await expect(said).to_have_text("user1 is live again; nothing was missed.")
     await app.execute("update workflow_execution set progress = 83 where id = $1", host.EXECUTION)
     await expect(page.locator(f'[data-row="{host.EXECUTION}"]')).to_contain_text("83 %")

@@ -56,7 +56,7 @@ async def test_more_than_is_worth_replaying_is_fetched_anew(
         await expect(pane(page, "user1").locator(".state")).to_have_text("offline")
         for progress in (51, 52, 53):
             await app.execute(SET_PROGRESS, host.EXECUTION, progress)
-        await page.get_by_role("button", name="Reconnect user1 now").click()
+        await page.get_by_role("button", name="Reconnect now: user1").click()
         await expect(pane(page, "user1").locator(".story")).to_contain_text("too much was missed to replay")
         await expect(row(page)).to_contain_text("53 %")
         await expect(page.locator("#figure-outcomes")).to_contain_text("0 fresh, 0 replayed, 1 resync")

@@ -75,7 +75,7 @@ async def test_a_cut_connection_says_so_comes_back_and_has_missed_nothing(page: 
     await app.execute("update agent_task set tokens = 987654 where execution_id = $1", host.EXECUTION)
     await expect(row(page, "user1", host.EXECUTION)).to_contain_text("50 %")
 
-    await page.get_by_role("button", name="Reconnect user1 now").click()
+    await page.get_by_role("button", name="Reconnect now: user1").click()
     await expect(pane(page, "user1").locator(".state")).to_have_text("live")
     await expect(pane(page, "user1").locator(".story")).to_contain_text("3 missed changes replayed")
     await expect(row(page, "user1", host.EXECUTION)).to_contain_text("failed")

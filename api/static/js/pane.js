@@ -82,7 +82,7 @@ export class Pane {
     setText(this.#cut, waiting ? "Reconnect now" : "Cut");
     this.#cut.setAttribute(
       "aria-label",
-      waiting ? `Reconnect ${this.#account.name} now` : `Cut the connection of ${this.#account.name}`,
+      waiting ? `Reconnect now: ${this.#account.name}` : `Cut the connection of ${this.#account.name}`,
     );
     this.#cut.disabled = state.name !== "live" && !waiting;
     this.renderRows();

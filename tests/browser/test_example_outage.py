@@ -1,0 +1,132 @@
+"""The client's example when something is wrong: the server is killed, transports are blocked, a token expires."""
+
+import re
+import time
+from pathlib import Path
+
+import asyncpg
+import pytest
+from playwright.async_api import BrowserContext, Route, WebSocketRoute, expect
+
+from demo import host
+from tests.browser.conftest import DELIVERED, TOKENS
+from tests.browser.dashboard import SET_PROGRESS, tab
+from tests.support.issuer import claims, token
+from tests.support.service import ServiceProcess, Services
+
+pytestmark = pytest.mark.needs("browser", "node")
+
+UNREACHABLE = 1006
+EXECUTIONS_INTERVAL_MS = 10_000
+LONGEST_BACKOFF_MS = 30_000
+TRACE = """() => {
+    globalThis.states = [];
+    const indicator = document.querySelector("[role=status]");
+    new MutationObserver(() => states.push(indicator.textContent))
+        .observe(indicator, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+async def changes_of_every_kind(app: asyncpg.Connection) -> None:
+    """What may be missed: a row changed, one that ends, one that is new, one that is gone."""
+    await app.execute(SET_PROGRESS, host.EXECUTION, 81)
+    listed = "select id from workflow_execution where status = $1 and workflow_id in "
+    mine = "(select id from workflow where owner_id = $2) order by started_at desc nulls first limit 1"
+    ended = await app.fetchval(listed + mine, "running", host.USER1)
+    await app.execute("update workflow_execution set status = 'failed' where id = $1", ended)
+    gone = await app.fetchval(listed + mine, "pending", host.USER1)
+    await app.execute("delete from workflow_execution where id = $1", gone)
+    await app.execute(
+        "insert into workflow_execution (workflow_id, status, progress) values ($1, 'paused', 12)", host.WORKFLOW
+    )
+
+
+async def test_the_server_is_killed_and_after_the_restart_nothing_is_missing(
+    context: BrowserContext, processes: Services, delivered: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    opened = await (await tab(context, delivered.url)).live()
+    await opened.page.evaluate(TRACE)
+    delivered.kill()
+    await expect(opened.indicator).to_have_text("Connecting…")
+    await changes_of_every_kind(app)
+    await expect(opened.indicator).to_have_text("Offline")
+    await expect(opened.row()).to_contain_text(" 40 %")
+    port = delivered.url.rpartition(":")[2]
+    await processes.begin(DELIVERED, ["--port", port]).ready()
+    await opened.live()
+    await opened.shows_what_the_database_holds(app)
+    await app.execute(SET_PROGRESS, host.EXECUTION, 82)
+    await expect(opened.row()).to_contain_text(" 82 %")
+    states = await opened.page.evaluate("states")
+    assert states[:2] == ["Connecting…", "Offline"]
+    # On the way up it may be the long poll that answers first.
+    assert set(states[2:]) <= {"Connecting…", "Polling", "Live"}
+
+
+async def test_while_only_rest_answers_polling_takes_over_until_it_is_live_again(
+    context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    """As where the API is one server, and changefeed another one, which is away."""
+    away = False
+    connected: list[WebSocketRoute] = []
+
+    async def reach(socket: WebSocketRoute) -> None:
+        if away:
+            await socket.close(code=UNREACHABLE)
+        else:
+            socket.connect_to_server()
+            connected.append(socket)
+
+    async def stream(route: Route) -> None:
+        await (route.abort("connectionrefused") if away else route.continue_())
+
+    await context.route_web_socket(re.compile("/ws/"), reach)
+    await context.route(re.compile("/api/v1/(events|changes)"), stream)
+    opened = await (await tab(context, delivered.url)).live()
+    await opened.page.clock.install()
+    away = True
+    await connected[0].close(code=UNREACHABLE)
+    await expect(opened.indicator).to_have_text("Offline")
+    await changes_of_every_kind(app)
+    await expect(opened.row()).to_contain_text(" 40 %")
+    await opened.page.clock.fast_forward(EXECUTIONS_INTERVAL_MS)
+    await opened.shows_what_the_database_holds(app)
+
+    away = False
+    await opened.page.clock.fast_forward(LONGEST_BACKOFF_MS)
+    await opened.live()
+    await app.execute(SET_PROGRESS, host.EXECUTION, 82)
+    await expect(opened.row()).to_contain_text(" 82 %")
+    assert len(connected) == 2
+
+
+async def test_where_websockets_and_event_streams_are_blocked_changes_come_by_long_poll(
+    context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    async def refuse(socket: WebSocketRoute) -> None:
+        await socket.close(code=UNREACHABLE)
+
+    await context.route_web_socket(re.compile("/ws/"), refuse)
+    await context.route(re.compile("/api/v1/events"), lambda route: route.abort())
+    opened = await tab(context, delivered.url)
+    await expect(opened.indicator).to_have_text("Polling")
+    await app.execute(SET_PROGRESS, host.EXECUTION, 83)
+    await expect(opened.row()).to_contain_text(" 83 %")
+
+
+async def test_a_token_expires_and_nobody_notices(
+    context: BrowserContext, processes: Services, built: Path, app: asyncpg.Connection
+) -> None:
+    assert built.exists()
+    service = await processes.start(app=DELIVERED, expiry_grace=0)
+    expiry = int(time.time()) + 9
+    opened = await (await tab(context, service.url, token(claims(sub=str(host.USER1), exp=expiry)))).live()
+    await opened.page.evaluate(TRACE)
+    # The application has renewed its token, as it does; the client asks for it when the server says that the old one ends.
+    await opened.page.evaluate("token => sessionStorage.setItem('token', token)", TOKENS["user1"])
+    await opened.page.wait_for_function("(at) => Date.now() > at", arg=expiry * 1000 + 500)
+    await app.execute(SET_PROGRESS, host.EXECUTION, 84)
+    await expect(opened.row()).to_contain_text(" 84 %")
+    assert await opened.page.evaluate("states") == []
+    assert len(opened.sockets) == 1
+    assert not opened.sockets[0].is_closed()
