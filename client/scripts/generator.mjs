@@ -1,5 +1,5 @@
 /**
- * JSON Schema, as Pydantic writes it, into TypeScript: the types of the wire, and the shapes that a message is held against
+ * The JSON Schema of an AsyncAPI document, as Pydantic writes it, into TypeScript: the types of the wire, and the shapes that a message is held against
  * when it arrives, so that the types do not lie.
  *
  * Guarantees: the same schema gives the same text. A part of JSON Schema that is not known here is an error, never an
@@ -14,6 +14,40 @@ const BANNER =
 
 /** @param {string} ref */
 const nameOf = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
+
+/**
+ * What a server's AsyncAPI document says of its messages: everything that it sends, everything that it may be sent, and the
+ * close code that each error announces.
+ * @param {Schema} document
+ * @returns {{ server: Schema, client: Schema, errors: Record<string, number> }}
+ */
+export function schemasOf({ operations, components, "x-errors": errors }) {
+  const union = (/** @type {Schema} */ { messages }) => {
+    const oneOf = messages.map((/** @type {Schema} */ { $ref }) => components.messages[nameOf($ref)].payload);
+    /** @type {Schema} */
+    const found = {};
+    const collect = (/** @type {unknown} */ node) => {
+      if (typeof node !== "object" || node === null) return;
+      for (const [keyword, value] of Object.entries(node)) {
+        if (keyword !== "$ref") collect(value);
+        else if (!Object.hasOwn(found, nameOf(value))) {
+          found[nameOf(value)] = components.schemas[nameOf(value)];
+          collect(found[nameOf(value)]);
+        }
+      }
+    };
+    collect(oneOf);
+    // By name, so that the text does not depend on which message comes first.
+    const $defs = Object.fromEntries(Object.entries(found).sort(([one], [other]) => (one < other ? -1 : 1)));
+    return { oneOf, $defs };
+  };
+  const closing = errors.filter((/** @type {Schema} */ { closes }) => closes !== null);
+  return {
+    server: union(operations.receive),
+    client: union(operations.send),
+    errors: Object.fromEntries(closing.map((/** @type {Schema} */ { code, closes }) => [code, closes])),
+  };
+}
 
 /** @param {Schema} schema */
 const isNull = (schema) => schema.type === "null";

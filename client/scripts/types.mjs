@@ -1,31 +1,23 @@
 /**
- * `npm run types` writes src/messages.ts and src/shapes.ts from the server's Pydantic models and
- * its table of errors; `npm run types:check` only says whether they are current.
+ * `npm run types` writes src/messages.ts and src/shapes.ts from the server's AsyncAPI document; `npm run types:check` only
+ * says whether they are current. `npm run types:check -- https://api.example.com/asyncapi.json` asks a server that runs; a
+ * file is understood as well.
  *
- * Needs a Python that can import changefeed: $PYTHON, or the environment that `make` creates beside this folder. Where
- * there is none, the check is skipped by name, but with CHANGEFEED_TEST_REQUIRE set (as on CI) it fails.
+ * Without an address the document is that of the repository, which needs a Python that can import it: $PYTHON, or the
+ * environment that `make` creates beside this folder. Where there is none, the check is skipped by name, but with
+ * CHANGEFEED_TEST_REQUIRE set (as on CI) it fails.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { shapes, types } from "./generator.mjs";
+import { schemasOf, shapes, types } from "./generator.mjs";
 
 const CLIENT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Where the server is; a test says that it is nowhere. */
 const ROOT = process.env.CHANGEFEED_TYPES_ROOT ?? dirname(CLIENT);
-const SCHEMAS = [
-  "import json",
-  "from changefeed.messages import server_message",
-  "from changefeed.requests import client_message",
-  "from api.closing import ERRORS",
-  "print(json.dumps({",
-  "  'server': server_message.json_schema(),",
-  "  'client': client_message.json_schema(),",
-  "  'errors': {name: code for name, (code, *_) in ERRORS.items() if code is not None},",
-  "}))",
-].join("\n");
+const DOCUMENT = "import json; from api.asyncapi import document; print(json.dumps(document()))";
 
 function python() {
   const candidates = [
@@ -56,15 +48,27 @@ function formatted(text, name) {
   }
 }
 
-const interpreter = python();
-if (!interpreter) {
-  const required = Boolean(process.env.CHANGEFEED_TEST_REQUIRE);
-  console.error(
-    `${required ? "missing" : "skipped"}: the types can only be generated with Python; run \`make test\` in the repository once, or set PYTHON`,
-  );
-  process.exit(required ? 1 : 0);
+/** @param {string | undefined} address @returns {Promise<any>} */
+async function published(address) {
+  if (address?.match(/^https?:/)) {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`${address} answered ${answer.status}`);
+    return answer.json();
+  }
+  if (address) return JSON.parse(readFileSync(address, "utf8"));
+  const interpreter = python();
+  if (!interpreter) {
+    const required = Boolean(process.env.CHANGEFEED_TEST_REQUIRE);
+    console.error(
+      `${required ? "missing" : "skipped"}: the types can only be generated with Python; run \`make test\` in the repository once, or set PYTHON`,
+    );
+    process.exit(required ? 1 : 0);
+  }
+  return JSON.parse(execFileSync(interpreter, ["-c", DOCUMENT], { cwd: ROOT, encoding: "utf8" }));
 }
-const schemas = JSON.parse(execFileSync(interpreter, ["-c", SCHEMAS], { cwd: ROOT, encoding: "utf8" }));
+
+const [address] = process.argv.slice(2).filter((argument) => argument !== "--check");
+const schemas = schemasOf(await published(address));
 const check = process.argv.includes("--check");
 let stale = false;
 for (const [name, text] of /** @type {const} */ ([
@@ -78,7 +82,7 @@ for (const [name, text] of /** @type {const} */ ([
   if (check) {
     stale = true;
     console.error(
-      `src/${name} does not fit the server's models any more; run \`npm run types\` and commit it`,
+      `src/${name} does not fit the server's AsyncAPI document any more; run \`npm run types\` and commit it`,
     );
   } else {
     writeFileSync(path, wanted);
