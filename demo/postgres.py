@@ -23,7 +23,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,9 +41,15 @@ class ServerError(Exception):
 class Postgres:
     """One server, for as long as the `with` block lasts. Blocking; use it from one thread at a time."""
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None, durable: bool = True) -> None:
-        """`settings` as in postgresql.conf; `durable=False` turns off fsync, for data nobody will miss."""
+    def __init__(
+        self, *, settings: Mapping[str, str] | None = None, durable: bool = True, launcher: Sequence[str] = ()
+    ) -> None:
+        """`settings` as in postgresql.conf; `durable=False` turns off fsync, for data nobody will miss.
+
+        `launcher`: a command that turns into the one which follows it, as `env` does.
+        """
         self._settings = dict(settings or {})
+        self._launcher = launcher
         if not durable:
             self._settings |= {"fsync": "off", "full_page_writes": "off"}
         self._guardian: subprocess.Popen[str] | None = None
@@ -83,6 +89,11 @@ class Postgres:
         """A connection string; `password` defaults to the superuser's."""
         return f"postgresql://{user}:{password or self.password}@{self.host}:{self.port}/{database}"
 
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+        return self._folder / "data"
+
     def log(self) -> str:
         """What the server has written so far."""
         try:
@@ -110,7 +121,7 @@ class Postgres:
         if uid:
             self._folder.chmod(0o711)
             binaries = copied_for(uid, gid, binaries, self._folder / "program")
-        data = self._folder / "data"
+        data = self.data
         self._guardian = subprocess.Popen(
             [
                 sys.executable,
@@ -118,6 +129,7 @@ class Postgres:
                 self._folder,
                 str(uid),
                 str(gid),
+                *self._launcher,
                 binaries / "postgres",
                 "-D",
                 data,
@@ -171,7 +183,7 @@ class Postgres:
         # Between finding a free port and the server's taking it, somebody else may have taken it.
         for _ in range(_START_ATTEMPTS):
             self.port = free_port(self.host)
-            with (self._folder / "data" / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+            with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
                 file.write(f"port = {self.port}\n")
             if self._started():
                 return

@@ -3,93 +3,76 @@
 A server, two processes of the service, networks between all of them, writers, and viewers.
 
     async with stage(seed=1) as scene:
-        report = await scene.play(fault, writers=4, transactions=60)
+        report = await scene.play(fault, changes=300, rate=200)
 
-Guarantees: every viewer is a client as `docs/protocol.md` asks for one, which comes back with its last cursor and
-refetches when it is told to; a run ends when each viewer has seen its owner's last change; then the oracle judges. The
+Guarantees: every viewer is a client as `docs/protocol.md` asks for one; the writers go on writing for as long as the fault
+lasts, and a while after it; a run ends when each viewer has seen its owner's last change; then the oracle judges. The
 same seed makes the same choices, though not the same interleaving.
 """
 
 import asyncio
 import contextlib
-import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-import httpx
-from websockets.exceptions import WebSocketException
-
 from demo import host
+from demo.postgres import Postgres
+from tests.adversity.report import Report
+from tests.adversity.viewing import Client, Credentials
+from tests.support.clock import Clock, stepped_clock
 from tests.support.database import Database, Databases
-from tests.support.issuer import claims, token
-from tests.support.oracle import Viewer, verify
+from tests.support.disk import Disk, small_disk
+from tests.support.habits import USUAL
+from tests.support.oracle import Viewer, judge
 from tests.support.proxy import Proxy
+from tests.support.requirements import LackError, Need
 from tests.support.server import Server, embedded_server
 from tests.support.service import ServiceProcess, Services, services
-from tests.support.subscribers import TRANSPORTS, EndedError, Subscriber, subscriber
-from tests.support.writers import Writers, fetch
+from tests.support.subscribers import TRANSPORTS
+from tests.support.writers import Writers
 
 OWNERS = 3
+WRITERS = 4
 LONGEST = 240.0
 """Seconds after which a run is given up: something has hung."""
-CONNECTION_SECONDS = 15.0
-"""After which a client gives a connection up that it has heard nothing new on, as one with a timer of its own would."""
-AGAIN_SECONDS = 0.1
-"""After which a client that was refused comes back."""
+BEHIND = 1.0
+"""Seconds of writing that writers who were held up catch up with at once, at most."""
+HABITS = replace(USUAL, batch=0.1)
 SETTINGS: dict[str, Any] = {
+    "heartbeat_interval": 1,
     "heartbeat_timeout": 1.5,
     "send_timeout": 3,
     "buffer_messages": 200,
     "max_user_connections": 100,
+    "max_messages_per_minute": 100_000,
     "ready_timeout": 2,
     "window_events": 400,
-    "jwt_leeway": 60,
+    "expiry_grace": 0.2,
 }
 """Small ones, so that a short run reaches every limit: the memory, the buffer, and patience with the frozen."""
 
 
-BROKEN = (OSError, EndedError, AssertionError, TimeoutError, WebSocketException, httpx.HTTPError)
-"""What a connection looks like that is refused, lost, or silent."""
+@asynccontextmanager
+async def _nothing(_scene: "Scene") -> AsyncIterator[None]:
+    yield
 
 
-@dataclass
-class Report:
-    """What a run came to."""
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong, and is over when `strike` returns."""
 
-    fault: str
-    transactions: int = 0
-    changes: int = 0
-    delivered: int = 0
-    repeats: int = 0
-    connections: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    resyncs: Counter[str] = field(default_factory=Counter)
-
-    def row(self) -> list[str]:
-        """As a line of a table."""
-        told = ", ".join(f"{reason} {number}" for reason, number in sorted(self.resyncs.items())) or "-"
-        outcomes = [str(self.outcomes[kind]) for kind in ("fresh", "replayed", "resync")]
-        numbers = (self.transactions, self.changes, self.delivered, self.connections)
-        return [self.fault, *(f"{number:,}" for number in numbers), *outcomes, told]
-
-
-HEADING = [
-    "fault",
-    "transactions",
-    "changes",
-    "delivered",
-    "connections",
-    "fresh",
-    "replayed",
-    "resync",
-    "told to refetch",
-]
+    name: str
+    strike: Callable[["Scene"], Awaitable[None]]
+    needs: tuple[Need, ...] = ()
+    around: Callable[["Scene"], AbstractAsyncContextManager[None]] = _nothing
+    """Entered before anybody writes, left when everybody has written."""
 
 
 @dataclass
@@ -104,18 +87,36 @@ class Scene:
     before_service: list[Proxy]
     """Between the clients and each process."""
     chance: random.Random
-    viewers: list[Viewer] = field(default_factory=list)
+    clock: Clock | None
+    disk: Disk | None
+    clients: list[Client] = field(default_factory=list)
     processes: dict[int, ServiceProcess] = field(default_factory=dict)
     """Of the service."""
-    token_seconds: float = 3600.0
-    """How long the tokens are good that clients get."""
-    written: bool = False
-    """Whether the writers have ended that write while the fault strikes."""
-    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    credentials: Credentials = field(default_factory=Credentials)
+    bulk: int = 12_000
+    """Rows of the statement that changes many."""
+    rate: float = 200
+    """Changes that the writers commit in a second, about."""
+    writing: Writers = field(init=False)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _enough: float = float("inf")
+    """Changes after which the writers end."""
+    _begun: float = 0
 
-    async def begin(self, number: int) -> None:
-        """A process of the service, the first or in place of one that has ended."""
-        process = ServiceProcess(self.before_database[number].dsn, **SETTINGS)
+    @property
+    def postgres(self) -> Postgres:
+        """The server's handle."""
+        assert self.server.postgres is not None
+        return self.server.postgres
+
+    @property
+    def viewers(self) -> list[Viewer]:
+        """What the clients have seen."""
+        return [client.viewer for client in self.clients]
+
+    async def begin(self, number: int, variables: Mapping[str, str] = MappingProxyType({})) -> None:
+        """A process of the service, the first or in place of one that has ended; `variables`: of its environment."""
+        process = ServiceProcess(self.before_database[number].dsn, variables=variables, **SETTINGS)
         self.services.running.append(process)
         self.processes[number] = process
         await process.ready()
@@ -129,102 +130,119 @@ class Scene:
                 if process.running and (await process.readiness(200)).json()["leading"]:
                     return number
 
-    async def until_arrived(self, messages: int) -> None:
-        """Waits until the viewers have got so many more messages about rows, or nobody writes any more."""
-        target = self._arrived() + messages
-        async with self.arrived:
-            await self.arrived.wait_for(lambda: self._arrived() >= target or self.written)
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Waits until it is so; looked at whenever a message has arrived or a transaction has ended."""
+        async with self._news:
+            await self._news.wait_for(reached)
 
-    def _arrived(self) -> int:
-        return sum(viewer.arrived for viewer in self.viewers)
+    async def until_arrived(self, messages: int) -> None:
+        """Waits until the viewers have got so many more messages about rows."""
+        target = sum(viewer.arrived for viewer in self.viewers) + messages
+        await self.until(lambda: sum(viewer.arrived for viewer in self.viewers) >= target)
+
+    async def until_committed(self, changes: int) -> None:
+        """Waits until the writers have committed so many more."""
+        target = self.writing.history.committed + changes
+        await self.until(lambda: self.writing.history.committed >= target)
+
+    def resyncs(self, reason: str) -> int:
+        """How often viewers were told to refetch for this reason."""
+        return sum(viewer.resyncs.count(reason) for viewer in self.viewers)
 
     def url(self, number: int) -> str:
         """Where clients find process `number`, whichever runs there now."""
         return f"http://127.0.0.1:{self.before_service[number].port}"
 
-    async def play(
-        self, fault: "Fault", *, owners: int = OWNERS, writers: int = 4, transactions: int = 40, seed: int = 0
-    ) -> Report:
-        """Writers write, viewers view, the fault strikes in the middle; then everything that was promised must be true."""
-        report = Report(fault.name)
-        people = [UUID(int=self.chance.getrandbits(128), version=4) for _ in range(owners)]
-        async with Writers(self.database.app_dsn, people, seed=seed) as writing, asyncio.timeout(LONGEST):
-            self.viewers = [Viewer(owner) for owner in writing.owners for _ in TRANSPORTS]
-            async with asyncio.TaskGroup() as group:
-                for number, viewer in enumerate(self.viewers):
-                    group.create_task(self._view(viewer, number, report))
-                await writing.run(writers, transactions // 4)
-                self.written = False
-                load = group.create_task(self._write(writing, writers, transactions // 2))
-                await fault.strike(self)
-                await load
-                await writing.run(writers, transactions // 4)
-                await writing.finish()
-        verify(writing.history, self.viewers, repeats=True)
-        report.transactions = writing.history.transactions
-        report.changes = sum(len(changes) for changes in writing.history.changes.values())
-        report.delivered = sum(viewer.arrived for viewer in self.viewers)
-        report.repeats = sum(viewer.repeats for viewer in self.viewers)
-        for viewer in self.viewers:
+    async def play(self, fault: Fault, *, changes: int, rate: float = 200, seed: int = 0) -> Report:
+        """Writers write, viewers view, the fault strikes in the middle; then the oracle judges.
+
+        Raises AssertionError where somebody waits for his last change in vain.
+        """
+        report = Report(fault.name, runs=1)
+        begun = time.monotonic()
+        people = [UUID(int=self.chance.getrandbits(128), version=4) for _ in range(OWNERS)]
+        async with Writers(self.database.app_dsn, people, seed=seed, habits=HABITS, pause=self._pause) as writing:
+            self.writing, self.rate = writing, rate
+            self.clients = [
+                self._client(owner, number) for number, owner in enumerate(writing.owners * len(TRANSPORTS))
+            ]
+            try:
+                async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
+                    for client in self.clients:
+                        group.create_task(client.view())
+                    async with fault.around(self):
+                        await self._write_meanwhile(fault, changes)
+                    await writing.finish()
+            except TimeoutError:
+                late = [
+                    f"{client.transport} of {client.viewer.owner}"
+                    for client in self.clients
+                    if not client.viewer.done.is_set()
+                ]
+                raise AssertionError(
+                    f"{fault.name}: these never saw their last change: {', '.join(late) or '-'}"
+                ) from None
+        history, viewers = writing.history, self.viewers
+        report.verdict = judge(history, viewers)
+        report.transactions, report.overtaken, report.changes = history.transactions, history.overtaken, history.sure()
+        report.replayed = sum(viewer.replayed for viewer in viewers)
+        report.repeats = sum(viewer.repeats for viewer in viewers)
+        report.connections = sum(client.connections for client in self.clients)
+        report.refused = Counter(writing.refused)
+        report.seconds = time.monotonic() - begun
+        for viewer in viewers:
             report.outcomes.update(viewer.outcomes)
             report.resyncs.update(viewer.resyncs)
+        verdict = report.verdict
+        assert verdict.delivered + verdict.resynced + verdict.lost == report.changes * len(TRANSPORTS), report
         return report
 
-    async def _write(self, writing: Writers, writers: int, transactions: int) -> None:
-        await writing.run(writers, transactions)
-        self.written = True
+    async def _write_meanwhile(self, fault: Fault, changes: int) -> None:
+        history = self.writing.history
+        self._enough, self._begun = float("inf"), time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.writing.run_until(WRITERS, lambda: history.committed >= self._enough))
+            await self.until_committed(changes // 4)
+            await fault.strike(self)
+            self._enough = max(changes, history.committed + changes // 4)
+
+    async def _pause(self, _chance: random.Random) -> None:
+        """Keeps the writers to their rate, so that those who read can keep up with them."""
         await self._tell()
+        ahead = self.writing.history.committed / self.rate - (time.monotonic() - self._begun)
+        if ahead < -BEHIND:
+            self._begun += -BEHIND - ahead
+        elif ahead > 0:
+            await asyncio.sleep(min(ahead, 0.2))
 
     async def _tell(self) -> None:
-        async with self.arrived:
-            self.arrived.notify_all()
+        async with self._news:
+            self._news.notify_all()
 
-    async def _view(self, viewer: Viewer, number: int, report: Report) -> None:
-        """A client, as long as it takes."""
-        transport = TRANSPORTS[number % len(TRANSPORTS)]
-        places = itertools.cycle((number % 2, 1 - number % 2))
-        while not viewer.done.is_set():
-            good = token(claims(sub=viewer.owner, exp=time.time() + self.token_seconds))
-            client = subscriber(transport, self.url(next(places)), good, since=viewer.cursor)
-            try:
-                async with asyncio.timeout(CONNECTION_SECONDS):
-                    await client.open()
-                    report.connections += 1
-                    await self._follow(viewer, client)
-            except BROKEN:
-                await asyncio.sleep(AGAIN_SECONDS)
-            finally:
-                with contextlib.suppress(*BROKEN):
-                    await client.close()
-
-    async def _follow(self, viewer: Viewer, client: Subscriber) -> None:
-        while not viewer.done.is_set():
-            message = await client.next()
-            wanted = viewer.saw(message)
-            await self._tell()
-            if wanted is not None:
-                viewer.fetched(await fetch(self.database.app_dsn, viewer.owner), None if wanted == "all" else wanted)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that goes wrong, and is over when `strike` returns."""
-
-    name: str
-    strike: Callable[[Scene], Awaitable[None]]
+    def _client(self, owner: str, number: int) -> Client:
+        urls = [self.url(number % 2), self.url(1 - number % 2)]
+        transport = TRANSPORTS[number // OWNERS]
+        framed = number == 0
+        return Client(Viewer(owner), transport, urls, self.database.app_dsn, self.credentials, self._tell, framed)
 
 
 @asynccontextmanager
-async def stage(seed: int) -> AsyncIterator[Scene]:
-    """A server of its own, which may be killed, and everything around it."""
+async def stage(seed: int, bulk: int = 12_000) -> AsyncIterator[Scene]:
+    """A server of its own, which may be killed, and everything around it; a clock and a disk, if the machine has them."""
     async with AsyncExitStack() as stack:
-        server = stack.enter_context(embedded_server())
+        clock: Clock | None = None
+        disk: Disk | None = None
+        with contextlib.suppress(LackError):
+            clock = stack.enter_context(stepped_clock())
+        server = stack.enter_context(embedded_server(clock.launcher if clock else ()))
+        assert server.postgres is not None
+        with contextlib.suppress(LackError):
+            disk = stack.enter_context(small_disk(server.postgres))
         await host.create_roles(server.admin_dsn)
         database = await stack.enter_async_context(Databases(server).clone(migrated=True))
         running = stack.enter_context(services(database.feed_dsn))
         networks = [await stack.enter_async_context(Proxy.to(database.feed_dsn)) for _ in range(2)]
         fronts = [await stack.enter_async_context(Proxy("127.0.0.1", 0)) for _ in range(2)]
-        scene = Scene(server, database, running, networks, fronts, random.Random(seed))
-        for number in range(2):
-            await scene.begin(number)
+        scene = Scene(server, database, running, networks, fronts, random.Random(seed), clock, disk, bulk=bulk)
+        await asyncio.gather(*(scene.begin(number) for number in range(2)))
         yield scene

@@ -24,7 +24,7 @@ from tests.integration.vocabulary import (
     until_seen,
 )
 from tests.support.database import Database
-from tests.support.oracle import EXECUTIONS
+from tests.support.history import EXECUTIONS
 from tests.support.proxy import Proxy
 
 Kind = tuple[str, str | None]

@@ -19,7 +19,7 @@ from tests.integration.vocabulary import (
     until_seen,
 )
 from tests.support.database import Database
-from tests.support.oracle import TASKS
+from tests.support.history import TASKS
 
 
 @pytest.mark.parametrize("source", MEMORY)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.integration.vocabulary import PATIENCE
-from tests.support.oracle import LAST, TASKS, Fate, History, Viewer, verify
+from tests.support.history import LAST, TASKS, Fate, History
+from tests.support.oracle import Viewer, judge, verify
 from tests.support.proxy import Proxy
 
 ROW = (TASKS, "row")
@@ -117,6 +118,26 @@ def test_what_was_undone_must_not_come_and_what_is_unknown_may() -> None:
     verify(past, [viewer(1, 3)])
     with pytest.raises(AssertionError):
         verify(past, [viewer(3)])
+
+
+def test_every_change_is_accounted_for_once() -> None:
+    verdict = judge(history(1, 2, 3, 4, 5), [viewer(1, {"row": 3}, 4, 5), viewer(1, 4, 3, 7)])
+    assert (verdict.delivered, verdict.resynced, verdict.lost) == (3 + 2, 2, 3)
+    assert (verdict.disordered, verdict.leaked) == (1, 1)
+
+
+def test_what_raced_a_change_of_owner_may_come_before_it_and_never_after() -> None:
+    past, first, late = History(), Fate(), Fate()
+    first.decide("committed")
+    past.written(ROW, OWNER, 1, first, below="parent")
+    past.written(ROW, OWNER, 2, late, below="parent")
+    past.passed("parent", OWNER, "somebody else", past.in_flight("parent"))
+    late.decide("committed")
+    verify(past, [viewer(1, {})])
+    verify(past, [viewer(1, 2, {})])
+    with pytest.raises(AssertionError, match="ended with"):
+        verify(past, [viewer(1, {}, 2)])
+    assert [change.mark for change in past.of(ROW, "somebody else")] == [1, 2]
 
 
 def test_of_conflated_changes_the_last_must_come() -> None:

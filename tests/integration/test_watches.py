@@ -16,7 +16,7 @@ from tests.integration.vocabulary import (
     until_live,
 )
 from tests.support.database import Database
-from tests.support.oracle import EXECUTIONS, TASKS
+from tests.support.history import EXECUTIONS, TASKS
 
 
 def watched(running: Feed) -> dict[str, Watch]:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from tests.support.oracle import EXECUTIONS, TASKS, Row
+from tests.support.history import EXECUTIONS, TASKS, Row
 
 LOST = (
     asyncpg.PostgresConnectionError,

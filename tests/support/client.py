@@ -47,6 +47,8 @@ class Subscriber(ABC):
 
     transport: ClassVar[str]
     path = ""
+    patience = LONGEST
+    """Seconds after which it no longer waits for a message."""
     wait = "15"
     """Seconds for which a long poll waits."""
 
@@ -76,7 +78,7 @@ class Subscriber(ABC):
     async def next(self) -> Message:
         """The next message that is no statistic. Raises EndedError."""
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(self.patience):
                 while (message := await self._receive())["type"] in STATISTICS:
                     self.statistics.append(message)
         except TimeoutError:
@@ -84,6 +86,10 @@ class Subscriber(ABC):
         self.seen.append(message)
         self.cursor = message.get("cursor") or self.cursor
         return message
+
+    def forget(self) -> None:
+        """What it has seen is not kept, but for the last: there may be much of it."""
+        del self.seen[:-1]
 
     async def until(self, kind: str, **members: Any) -> Message:
         """The next message of this type, with these members of `data`, passing over others. Raises EndedError."""

@@ -24,6 +24,10 @@ class Habits:
     """A transaction that ends with an execution's end, which takes its tasks along."""
     hold: float = 0.1
     """A pause before the transaction ends."""
+    batch: float = 0
+    """A transaction of one statement on many tasks."""
+    rows: int = 60
+    """Tasks in a batch, about."""
 
 
 USUAL = Habits()

@@ -1,4 +1,4 @@
-"""What should have arrived: the writers say what they committed, the viewers what they saw, and `verify` compares.
+"""What should have arrived: the writers say what they committed, the viewers what they saw, and `judge` compares.
 
 The claim that is checked: every committed change arrived at the row's owner of that moment and at nobody else, each row's
 changes in their order, none twice by id; or the viewer was told to refetch, did so, and missed nothing that came after what
@@ -7,93 +7,18 @@ it fetched. Nothing of the feed is imported: what a viewer is told are the messa
 How it is told apart: each change carries a mark of its own, in the column `progress`. Per row and owner the changes that
 were committed are a list; what a viewer saw must be that list. A refetch may stand for any part of it up to the state
 that it found. A transaction whose commit was not answered may have happened or not; either is right.
+
+Each change and each message costs the same, however many there were: a message is kept as its mark, with its row.
 """
 
 import asyncio
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from heapq import merge
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-TASKS = "public.agent_task"
-EXECUTIONS = "public.workflow_execution"
-LAST = 2_000_000_000
-"""The mark of a viewer's last change: what comes after it is not waited for."""
-
-Row = tuple[str, str]
-"""The table, and the row's id."""
-Outcome = Literal["committed", "undone", "unknown"]
-
-
-class Fate:
-    """What became of a transaction, or of the part of one that a savepoint can undo."""
-
-    __slots__ = ("_outcome", "_within")
-
-    def __init__(self, within: "Fate | None" = None) -> None:
-        self._outcome: Outcome | None = None
-        self._within = within
-
-    def decide(self, outcome: Outcome) -> None:
-        """How it ended."""
-        self._outcome = outcome
-
-    @property
-    def outcome(self) -> Outcome:
-        """A part that was not undone shares the fate of the whole; what was never decided may have happened."""
-        if self._outcome == "undone" or self._within is None:
-            return self._outcome or "unknown"
-        return self._within.outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one owner should see of one change of a row: `mark` None where the row is gone for him."""
-
-    owner: str
-    mark: int | None
-    fate: Fate
-
-
-class History:
-    """Every change of every row, in the order of the row's locks. Note a change while its transaction holds the row."""
-
-    def __init__(self) -> None:
-        self.changes: dict[Row, list[Change]] = defaultdict(list)
-        self.transactions = 0
-        """Committed ones that changed something."""
-
-    def written(self, row: Row, owner: str, mark: int, fate: Fate) -> None:
-        """The row was inserted or updated, and is this owner's."""
-        self.changes[row].append(Change(owner, mark, fate))
-
-    def gone(self, row: Row, owner: str, fate: Fate) -> None:
-        """The row was deleted, or became somebody else's."""
-        self.changes[row].append(Change(owner, None, fate))
-
-    def of(self, row: Row, owner: str) -> list[Change]:
-        """What this owner should see of the row, and what he may see, in order."""
-        return [
-            change for change in self.changes.get(row, ()) if change.owner == owner and change.fate.outcome != "undone"
-        ]
-
-    def marks(self) -> set[int]:
-        """The marks that were committed for sure."""
-        return {
-            change.mark
-            for changes in self.changes.values()
-            for change in changes
-            if change.mark is not None and change.fate.outcome == "committed"
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """A message about a row; `mark` None where it is gone."""
-
-    row: Row
-    mark: int | None
+from tests.support.history import EXECUTIONS, LAST, TASKS, Change, History, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +29,11 @@ class Fetch:
     found: Mapping[Row, int]
 
 
+LOST = "lost"
+Sight = int | Fetch | None
+"""What a viewer learned of a row: its mark, that it is gone (None), or what a refetch found."""
+
+
 class Viewer:
     """One owner's client, whatever it is connected by. Feed `saw` with every message, in order."""
 
@@ -111,7 +41,10 @@ class Viewer:
         self.owner = owner
         self.cursor: str | None = None
         """The newest place that it was told: what to come back with."""
-        self.sights: list[Sight | Fetch] = []
+        self.arrived = 0
+        """Messages about rows."""
+        self.replayed = 0
+        """Those of them that were older than the connection that brought them."""
         self.repeats = 0
         """Messages that came again, by their id. They were dropped."""
         self.strange: list[str] = []
@@ -119,14 +52,14 @@ class Viewer:
         self.resyncs: list[str] = []
         """The reasons for which it was told to refetch."""
         self.outcomes: list[str] = []
+        self.fetches: list[Fetch] = []
         self.done = asyncio.Event()
         """Set by the owner's last change."""
-        self._ids: set[str] = set()
-
-    @property
-    def arrived(self) -> int:
-        """Messages about rows."""
-        return sum(isinstance(sight, Sight) for sight in self.sights)
+        self._sights: dict[Row, list[Sight]] = {}
+        self._fetched: dict[Row, int] = {}
+        """How many fetches stand in the row's sights already."""
+        self._ids: set[int] = set()
+        self._resumed_at = ""
 
     def saw(self, message: Mapping[str, Any]) -> Literal["all"] | str | None:
         """A message has come. Returns what must be fetched: a table, "all", or None; see `fetched`."""
@@ -138,6 +71,7 @@ class Viewer:
             self.strange.append(f"{kind} of {owner}")
         if kind in ("ready", "subscribed"):
             self.outcomes.append(data["outcome"])
+            self._resumed_at = message.get("timestamp", "") if data["outcome"] == "replayed" else ""
             # Whoever comes without a place begins with a first load.
             return None if known and data["outcome"] != "resync" else "all"
         if kind == "resync":
@@ -146,99 +80,194 @@ class Viewer:
         if kind == "rows-changed":
             self.resyncs.append(data["reason"])
             return str(data["source"])
-        if (sight := _sight(kind, data)) is None:
+        if (about := _about(kind, data)) is None:
             return None
-        if message["id"] in self._ids:
+        # Kept as a number: an id is long, and there are many.
+        if (identity := hash(message["id"])) in self._ids:
             self.repeats += 1
             return None
-        self._ids.add(message["id"])
-        self.sights.append(sight)
-        if sight.mark == LAST:
+        self._ids.add(identity)
+        self.arrived += 1
+        self.replayed += message.get("timestamp", "") < self._resumed_at
+        row, mark = about
+        self._up_to_date(row).append(mark)
+        if mark == LAST:
             self.done.set()
         return None
 
     def fetched(self, found: Mapping[Row, int], source: str | None = None) -> None:
         """What the tables hold, read after the message that asked for it."""
-        self.sights.append(Fetch(source, found))
+        self.fetches.append(Fetch(source, found))
         # Of a table that it did not ask for it knows nothing: the messages are still to come.
         if any(mark == LAST and source in (None, row[0]) for row, mark in found.items()):
             self.done.set()
 
+    def rows(self) -> set[Row]:
+        """The rows that it has heard of, or found."""
+        return {*self._sights, *(row for fetch in self.fetches for row in fetch.found)}
 
-def _sight(kind: str, data: Mapping[str, Any]) -> Sight | None:
+    def sights(self, row: Row) -> Sequence[Sight]:
+        """What it learned of this row, in order."""
+        return self._up_to_date(row)
+
+    def _up_to_date(self, row: Row) -> list[Sight]:
+        sights = self._sights.setdefault(row, [])
+        if (number := self._fetched.get(row, 0)) < len(self.fetches):
+            sights += (fetch for fetch in self.fetches[number:] if fetch.source in (None, row[0]))
+            self._fetched[row] = len(self.fetches)
+        return sights
+
+
+def _about(kind: str, data: Mapping[str, Any]) -> tuple[Row, int | None] | None:
     if kind == "agent-task-update":
-        return Sight((TASKS, data["task_id"]), None if data["deleted"] else data["progress"])
+        return (TASKS, data["task_id"]), None if data["deleted"] else data["progress"]
     if kind.startswith("execution-"):
-        return Sight((EXECUTIONS, data["execution_id"]), None if kind == "execution-deleted" else data["progress"])
+        return (EXECUTIONS, data["execution_id"]), None if kind == "execution-deleted" else data["progress"]
     if kind == "row-changed":
         gone = data["op"] in ("delete", "leave")
-        return Sight((data["source"], str(data["key"]["id"])), None if gone else data["row"]["progress"])
+        return (data["source"], str(data["key"]["id"])), None if gone else data["row"]["progress"]
     return None
+
+
+@dataclass
+class Verdict:
+    """What became of every committed change, for each viewer whose it was: `delivered + resynced + lost` is all of them."""
+
+    delivered: int = 0
+    """By a message, live or replayed."""
+    resynced: int = 0
+    """Not by a message, but a refetch that was asked for has found it, or what came after it."""
+    lost: int = 0
+    leaked: int = 0
+    """Messages that this viewer should never have got: another's, or undone."""
+    disordered: int = 0
+    """Messages that came after what happened later to the same row."""
+    unsure: int = 0
+    """Messages about changes that did not have to come: their commit was never answered, or they raced an owner change."""
+    words: list[str] = field(default_factory=list)
+
+    def plus(self, other: "Verdict") -> "Verdict":
+        """Both together."""
+        return Verdict(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 def verify(
     history: History, viewers: Iterable[Viewer], *, repeats: bool = False, conflated: Collection[Viewer] = ()
 ) -> None:
-    """Raises AssertionError, saying what was lost, out of order, or somebody else's.
+    """Raises AssertionError, saying what was lost, out of order, or somebody else's; see `judge`.
 
-    `repeats`: whether a message may come twice, as after an interrupted delivery. `conflated`: viewers to whom only the
-    newest change of each row was promised.
+    `repeats`: whether a message may come twice, as after an interrupted delivery.
     """
-    faults: list[str] = []
-    for viewer in viewers:
-        faults += (f"{viewer.owner} was sent {what}" for what in viewer.strange)
-        if viewer.repeats and not repeats:
-            faults.append(f"{viewer.owner} got {viewer.repeats} messages twice")
-        fetches = [(number, sight) for number, sight in enumerate(viewer.sights) if isinstance(sight, Fetch)]
-        by_row: dict[Row, list[tuple[int, Sight | Fetch]]] = defaultdict(list)
-        for number, sight in enumerate(viewer.sights):
-            if isinstance(sight, Sight):
-                by_row[sight.row].append((number, sight))
-        held = {row for _, fetch in fetches for row in fetch.found}
-        for row in sorted({*history.changes, *by_row, *held}):
-            expected = history.of(row, viewer.owner)
-            of_row = (sight for _, sight in merge(by_row[row], fetches, key=lambda pair: pair[0]))
-            fault = _fault(row, expected, of_row, skip=viewer in conflated)
-            if fault is not None:
-                faults.append(f"{viewer.owner}, {row[0]} {row[1]}: {fault}")
+    people = list(viewers)
+    faults = judge(history, people, conflated=conflated).words
+    if not repeats:
+        faults += (f"{viewer.owner} got {viewer.repeats} messages twice" for viewer in people if viewer.repeats)
     assert not faults, f"{len(faults)} faults, the first ones:\n" + "\n".join(faults[:10])
 
 
-def _fault(row: Row, expected: list[Change], sights: Iterable[Sight | Fetch], *, skip: bool) -> str | None:
-    """Follows all readings of what was seen at once: how many of the expected changes may have been dealt with by now."""
-    sure = [change.fate.outcome == "committed" for change in expected]
-    last = max((number for number, is_sure in enumerate(sure) if is_sure), default=-1)
-    passable = [not is_sure or (skip and number < last) for number, is_sure in enumerate(sure)]
-    places = {0}
-    seen: list[str] = []
-    for sight in sights:
-        if isinstance(sight, Fetch):
-            if sight.source not in (None, row[0]):
+def judge(history: History, viewers: Iterable[Viewer], *, conflated: Collection[Viewer] = ()) -> Verdict:
+    """Accounts for every change and every message. `conflated`: to them only each row's newest change was promised."""
+    verdict = Verdict()
+    for viewer in viewers:
+        verdict.leaked += len(viewer.strange)
+        verdict.words += (f"{viewer.owner} was sent {what}" for what in viewer.strange)
+        for row in sorted({*history.changes, *viewer.rows()}):
+            expected = history.of(row, viewer.owner)
+            sights = viewer.sights(row)
+            if not expected and not any(not isinstance(sight, Fetch) or row in sight.found for sight in sights):
                 continue
-            found = sight.found.get(row)
-            seen.append(f"fetched {found}")
-            after = [n for n in range(len(expected) + 1) if _state(expected, n) == found]
-            # What was fetched may be newer than the place from which the messages go on: then some of it comes again.
-            places = set(range(min(places), max(after, default=-1) + 1))
-        else:
-            seen.append(str(sight.mark))
-            places = {
-                number + 1
-                for number, change in enumerate(expected)
-                if change.mark == sight.mark
-                and any(place <= number and all(passable[place:number]) for place in places)
-            }
+            fault = _Reading(expected, skip=viewer in conflated).follow(row, sights, verdict)
+            if fault is not None:
+                verdict.words.append(f"{viewer.owner}, {row[0]} {row[1]}: {fault}")
+    return verdict
+
+
+class _Reading:
+    """Follows all readings of what was seen at once: how many of the expected changes may have been dealt with by now."""
+
+    def __init__(self, expected: Sequence[Change], *, skip: bool) -> None:
+        self._expected = expected
+        self._sure = [change.sure for change in expected]
+        last = max((number for number, is_sure in enumerate(self._sure) if is_sure), default=-1)
+        self._missed = [0]
+        """How many of the first changes cannot be passed over."""
+        self._numbers: dict[int | None, list[int]] = defaultdict(list)
+        for number, change in enumerate(expected):
+            passable = not self._sure[number] or (skip and number < last)
+            self._missed.append(self._missed[-1] + (not passable))
+            self._numbers[change.mark].append(number)
+        self._places: Sequence[int] = (0,)
+        """Ascending."""
+        self._given_up = 0
+        """How many are lost already."""
+
+    def follow(self, row: Row, sights: Sequence[Sight], verdict: Verdict) -> str | None:
+        """Adds to the verdict. Returns the first thing that is wrong, in words."""
+        fault: str | None = None
+        told = 0
+        for number, sight in enumerate(sights):
+            kind: str | None
+            if isinstance(sight, Fetch):
+                kind = self._fetch(sight.found.get(row), verdict)
+            else:
+                kind = self._message(sight, verdict)
+                if kind in (None, LOST):
+                    told += self._sure[self._places[-1] - 1]
+                    verdict.unsure += not self._sure[self._places[-1] - 1]
+            if kind is not None and fault is None:
+                seen = ", ".join(_named(one, row) for one in sights[max(0, number - 7) : number + 1])
+                fault = f"{kind}: expected {self._listed()}, but came {seen}"
+        missing = self._missed[-1] - max(self._missed[place] for place in self._places)
+        verdict.lost += missing
+        if missing and fault is None:
+            fault = (
+                f"{LOST}: expected {self._listed()}, and it ended with {', '.join(_named(s, row) for s in sights[-8:])}"
+            )
+        verdict.delivered += told
+        verdict.resynced += sum(self._sure) - told - missing - self._given_up
+        return fault
+
+    def _message(self, mark: int | None, verdict: Verdict) -> str | None:
+        numbers = self._numbers.get(mark, ())
+        reached = [number + 1 for number in numbers if self._misses(number) == 0]
+        if reached:
+            self._places = reached
+            return None
+        later = [number for number in numbers if number >= self._places[0]]
+        if later:
+            # What is missing is lost; from here on it is as if it had come.
+            missing = self._misses(later[0])
+            verdict.lost += missing
+            self._given_up += missing
+            self._places = (later[0] + 1,)
+            return LOST
+        if numbers:
+            verdict.disordered += 1
+            return "out of order"
+        verdict.leaked += 1
+        return "not his"
+
+    def _misses(self, number: int) -> int:
+        """How many changes are skipped at least if the next message is change `number`; -1: it is behind us."""
+        at = bisect_right(self._places, number)
+        return self._missed[number] - self._missed[self._places[at - 1]] if at else -1
+
+    def _fetch(self, found: int | None, verdict: Verdict) -> str | None:
+        after = [number + 1 for number in self._numbers.get(found, ())] + ([0] if found is None else [])
+        # What was fetched may be newer than the place from which the messages go on: then some of it comes again.
+        places = range(self._places[0], max(after, default=-1) + 1)
         if not places:
-            return f"expected {_listed(expected, sure)}, but came {', '.join(seen[-8:])}"
-    if not any(all(passable[place:]) for place in places):
-        return f"expected {_listed(expected, sure)}, and it ended with {', '.join(seen[-8:]) or 'nothing'}"
-    return None
+            verdict.disordered += 1
+            return "a refetch that finds what never was, or was before"
+        self._places = places
+        return None
+
+    def _listed(self) -> str:
+        texts = [
+            f"{change.mark}{'' if is_sure else '?'}" for change, is_sure in zip(self._expected, self._sure, strict=True)
+        ]
+        return f"…{', '.join(texts[-8:])}" if texts else "nothing"
 
 
-def _state(expected: list[Change], number: int) -> int | None:
-    return expected[number - 1].mark if number else None
-
-
-def _listed(expected: list[Change], sure: list[bool]) -> str:
-    texts = [f"{change.mark}{'' if is_sure else '?'}" for change, is_sure in zip(expected, sure, strict=True)]
-    return f"…{', '.join(texts[-8:])}" if texts else "nothing"
+def _named(sight: Sight, row: Row) -> str:
+    return f"fetched {sight.found.get(row)}" if isinstance(sight, Fetch) else str(sight)

@@ -1,4 +1,4 @@
-"""What a test needs from the machine, beyond Python: a container engine, a browser, Redis, Node.
+"""What a test needs from the machine, beyond Python: a container engine, a browser, Redis, Node, a clock, a disk.
 
 Guarantees: `require` returns what it found, or skips the test, naming the need and the remedy. When
 CHANGEFEED_TEST_REQUIRE (comma-separated names) lists the need, a lack is a failure instead, so that a suite
@@ -7,13 +7,16 @@ that is meant to run everything cannot go green by skipping.
 
 import os
 import shutil
+import subprocess
+import tempfile
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import Literal, get_args
 
 import pytest
 
-Need = Literal["container", "browser", "redis", "node"]
+Need = Literal["container", "browser", "redis", "node", "clock", "disk"]
 NEEDS: tuple[Need, ...] = get_args(Need)
 
 VARIABLE = "CHANGEFEED_TEST_REQUIRE"
@@ -44,7 +47,7 @@ def demanded() -> frozenset[Need]:
 
 
 def require(need: Need) -> str:
-    """What the machine has: the path of the command or, for `container`, the name of an image that is here.
+    """What the machine has: a command's path; for `container` the name of an image that is here, for `clock` a library's.
 
     Skips the test where it has none, or fails it when the need is demanded.
     """
@@ -59,7 +62,15 @@ def require(need: Need) -> str:
 
 def found(need: Need) -> str:
     """As `require`, without a word about tests. Raises LackError."""
-    return _container() if need == "container" else _command(need)
+    match need:
+        case "container":
+            return _container()
+        case "clock":
+            return _clock()
+        case "disk":
+            return _disk()
+        case _:
+            return _command(need)
 
 
 def _command(need: Need) -> str:
@@ -67,6 +78,29 @@ def _command(need: Need) -> str:
         if path := shutil.which(name):
             return path
     raise LackError(f"no {' or '.join(_COMMANDS[need])} on the PATH: install one")
+
+
+def _clock() -> str:
+    """libfaketime, in its variant for programs with threads."""
+    for folder in ("/usr/lib", "/usr/lib64", "/usr/local/lib"):
+        for path in sorted(
+            [*Path(folder).glob("faketime/libfaketimeMT.so.1"), *Path(folder).glob("*/faketime/libfaketimeMT.so.1")]
+        ):
+            return str(path)
+    raise LackError("no libfaketime: install faketime")
+
+
+@cache
+def _disk() -> str:
+    """The command that mounts a file system in memory, where it may."""
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        raise LackError("only root can mount a small disk: run as root, on Linux")
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run([mount, "-t", "tmpfs", "none", folder], check=False, capture_output=True).returncode:
+            raise LackError("this machine lets nobody mount a file system: run where root may")
+        subprocess.run(["umount", folder], check=True)
+    return mount
 
 
 def _container() -> str:

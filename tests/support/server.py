@@ -6,7 +6,7 @@ durability for speed, and are gone when their context ends.
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,9 +25,9 @@ class Server:
 
 
 @contextmanager
-def embedded_server() -> Iterator[Server]:
-    """The newest PostgreSQL, from the embedded binaries."""
-    with Postgres(settings=SETTINGS, durable=False) as postgres:
+def embedded_server(launcher: Sequence[str] = ()) -> Iterator[Server]:
+    """The newest PostgreSQL, from the embedded binaries; `launcher` as for Postgres."""
+    with Postgres(settings=SETTINGS, durable=False, launcher=launcher) as postgres:
         yield Server("embedded", postgres.dsn("postgres"), postgres)
 
 

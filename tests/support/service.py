@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -132,10 +133,19 @@ class Process:
 class ServiceProcess(Process):
     """One process of the service."""
 
-    def __init__(self, dsn: str, app: str = "api.app:app", options: Sequence[str] = (), **settings: object) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        app: str = "api.app:app",
+        options: Sequence[str] = (),
+        *,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        **settings: object,
+    ) -> None:
+        """`variables`: of its environment, beside the settings."""
         uvicorn = [sys.executable, "-m", "uvicorn", app, "--port", "0", "--no-use-colors", "--log-level", "info"]
         secret: dict[str, object] = {"jwt_secret": SECRET}
-        super().__init__([*uvicorn, *options], environment(dsn=dsn, **(secret | settings)))
+        super().__init__([*uvicorn, *options], {**environment(dsn=dsn, **(secret | settings)), **variables})
         self.url = ""
         """Where it listens, once it does."""
 

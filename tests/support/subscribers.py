@@ -45,6 +45,10 @@ class WebSocketSubscriber(Subscriber):
         self._stack.push_async_callback(self.socket.close)
         return self
 
+    def forget(self) -> None:
+        super().forget()
+        self.frames.clear()
+
     async def say(self, message: Any) -> None:
         """Send a message: text as it is, anything else as JSON."""
         await self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
@@ -149,6 +153,11 @@ class PollSubscriber(Subscriber):
         while not self._waiting:
             await self._poll(self.wait)
         return self._waiting.pop(0)
+
+    def forget(self) -> None:
+        super().forget()
+        # Two are enough to tell that it was greeted.
+        del self.answers[:-2]
 
     async def _poll(self, wait: str) -> None:
         parameters = self.parameters | {"wait": wait} | ({"since": self._place} if self._place else {})
