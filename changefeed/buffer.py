@@ -70,6 +70,11 @@ class Buffer:
         """Of what waits, that which nobody has asked for: events, and statistics."""
         return self.events + sum(isinstance(key, str) for key in self._items)
 
+    @property
+    def due(self) -> bool:
+        """Whether something waits that must come before any newer place: events, and what is told of events."""
+        return self.events > 0 or any(item.cursor is not None for item in self._items.values())
+
     def offer(self, item: Item, *, conflate: bool) -> bool:
         """An event's message, which may replace an older one of its row. False: there is no room."""
         if conflate:
@@ -82,10 +87,11 @@ class Buffer:
         self._last = self._add(item.row if conflate else None, item)
         return True
 
-    def settle(self, cursor: Cursor) -> None:
-        """A batch is complete: its last message, if it still waits, carries the place after it."""
+    def settle(self, cursor: Cursor | None) -> None:
+        """A batch is complete: its last message, if it still waits, carries the place after it, or none."""
         if self._last is not None:
-            self._items[self._last] = replace(self._items[self._last], cursor=cursor)
+            if cursor is not None:
+                self._items[self._last] = replace(self._items[self._last], cursor=cursor)
             self._last = None
 
     def push(self, item: Item, *, newest: bool = False) -> bool:

@@ -64,7 +64,12 @@ class Hub:
         self._incomplete = False
         """Whether such a batch has begun: part of what comes after the place has been published."""
         self._resynced: dict[str, float] = {}
-        self._owed: set[str] = set()
+        self._owed: dict[str, Cursor] = {}
+        """Sources whose capture has failed, which nobody has been told yet, the oldest first: the place before that.
+
+        It is the newest that anybody may be told meanwhile: whoever is cut off then comes back with it, to whichever
+        process, and reads the failure in the log.
+        """
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -122,7 +127,7 @@ class Hub:
         events = list(self.handovers.delivered(batch.events))
         for event in events:
             if event.op == "error":
-                self._owed.add(event.source)
+                self._owed.setdefault(event.source, before)
                 self.capture_errors[event.source] = self.capture_errors.get(event.source, 0) + 1
             elif recipients := self._recipients(event):
                 self._offer(event, recipients, before)
@@ -132,8 +137,9 @@ class Hub:
         if batch.cursor is None:
             self._incomplete = True
         else:
+            promised = next(iter(self._owed.values()), None)
             for session in self._touched:
-                session.settle(batch.cursor)
+                session.settle(batch.cursor, promised)
             self._touched.clear()
             self._incomplete = False
             self.handovers.settle(batch.cursor.snapshot, batch.begun)
@@ -150,11 +156,18 @@ class Hub:
             session.restart(cursor)
             self.resync(session, reason)
 
+    def place(self, session: Session) -> Cursor:
+        """The newest place that this session's client may store, when it has got everything that was taken."""
+        assert self.cursor is not None
+        promised = next(iter(self._owed.values()), self.cursor)
+        if promised is not self.cursor and not promised.snapshot.covers(session.position.snapshot):
+            return session.position
+        return session.caught_up_with(promised)
+
     def resync(self, session: Session, reason: ResyncReason, sources: list[str] | None = None) -> None:
         """Tell one session to refetch these sources, or all of them."""
-        assert self.cursor is not None
         self.resyncs[reason] = self.resyncs.get(reason, 0) + 1
-        session.push("resync", self.resync_text(reason, sources), session.caught_up_with(self.cursor))
+        session.push("resync", self.resync_text(reason, sources), self.place(session))
 
     def resync_text(self, reason: ResyncReason, sources: list[str] | None) -> str:
         """The message, without a cursor. The more are connected, the wider they are told to spread."""
@@ -168,7 +181,7 @@ class Hub:
             if now - self._resynced.get(source, float("-inf")) < CAPTURE_ERROR_PAUSE:
                 continue
             self._resynced[source] = now
-            self._owed.discard(source)
+            del self._owed[source]
             topics = self.mapping.topics_of(source)
             for session in self._sessions:
                 if session.topic_among(topics) is not None:
@@ -204,6 +217,7 @@ class Hub:
     def _offer(self, event: Event, recipients: Collection[Session], before: Cursor) -> None:
         topics = self.mapping.topics_of(event.source)
         items: dict[str, Item | None] = {}
+        reached = None if self._owed else before
         for session in recipients:
             topic = session.topic_among(topics)
             if topic is None or session.state is State.LAGGING:
@@ -212,8 +226,8 @@ class Hub:
                 items[topic] = self._item(event, topic)
             item = items[topic]
             if item is None:
-                self._owed.add(event.source)
-            elif session.offer(item, before):
+                self._owed.setdefault(event.source, before)
+            elif session.offer(item, reached):
                 self._touched.add(session)
                 self.delivered[item.kind] = self.delivered.get(item.kind, 0) + 1
 

@@ -84,14 +84,15 @@ class Session:
                 return topic
         return None
 
-    def offer(self, item: Item, before: Cursor) -> bool:
-        """An event's message. `before` is the place before the batch. Returns whether it waits now."""
+    def offer(self, item: Item, before: Cursor | None) -> bool:
+        """An event's message. `before` is the place before the batch; None: it may not be told. Returns whether it waits now."""
         if self.state is not State.LIVE and self.state is not State.REPLAYING:
             return False
-        self._recall(before)
+        if before is not None:
+            self._recall(before)
         if self._known is not None and item.xid is not None and self._known.includes(item.xid):
             return False
-        if not self._buffer.events and self._known is None and self.state is State.LIVE:
+        if before is not None and not len(self._buffer) and self._known is None and self.state is State.LIVE:
             self.position = before
         # During a replay nothing is conflated: which of two messages the log has brought is known at its end only.
         conflate = self.mode == "state" and self.state is State.LIVE
@@ -101,9 +102,12 @@ class Session:
         self._wake()
         return True
 
-    def settle(self, cursor: Cursor) -> None:
-        """A batch is complete: its last message carries the place after it."""
-        self._buffer.settle(cursor)
+    def settle(self, cursor: Cursor, promised: Cursor | None = None) -> None:
+        """A batch is complete: its last message carries the place after it; or `promised`, if no newer one may be told."""
+        if promised is None:
+            self._buffer.settle(cursor)
+        else:
+            self._buffer.settle(promised if promised.snapshot.covers(self.position.snapshot) else None)
         self._recall(cursor)
 
     def push(self, kind: str, text: str, cursor: Cursor | None = None, newest: bool = False) -> None:
@@ -212,7 +216,7 @@ class Session:
     def caught_up_with(self, cursor: Cursor) -> Cursor:
         """The newest place that may be told to this session: `cursor` (the hub's), if nothing waits before it."""
         self._recall(cursor)
-        if self.state is State.LIVE and not self._buffer.events and self._known is None:
+        if self.state is State.LIVE and not self._buffer.due and self._known is None:
             self.position = cursor
         return self.position
 

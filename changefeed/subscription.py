@@ -120,8 +120,7 @@ class Subscription:
 
     def place(self) -> Cursor:
         """The newest place that the client may store, when everything that `next` gave was sent."""
-        assert self._hub.cursor is not None
-        return self.session.caught_up_with(self._hub.cursor)
+        return self._hub.place(self.session)
 
     async def next(self, timeout: float) -> list[Item] | None:
         """What is to be sent now; empty after `timeout` seconds without anything; None when it is over.
