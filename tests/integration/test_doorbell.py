@@ -80,6 +80,8 @@ async def test_while_the_relay_sleeps_each_transaction_rings_once(database: Data
     async with live(database.feed_dsn) as running:
         tasks = await Tasks.of(app, people(1)[0])
         task = await tasks.add()
+        # Whatever that rang has been heard once a look that began afterwards has ended.
+        assert await running.relay.look_anew(PATIENCE)
         await until_asleep(running)
         heard = running.pulse.heard
         async with tasks.subscribe(running) as subscription:
