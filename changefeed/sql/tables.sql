@@ -44,11 +44,17 @@ create table changefeed.leaf (
   snapshot  pg_snapshot    -- everything in the leaf is visible in it
 );
 
+-- Counts the transactions that were not captured because nobody had extended the lease. A sequence, because a writer must
+-- neither wait for another one nor lose the mark with its transaction. Where the clock jumps ahead and back, nothing else
+-- remembers that they were.
+create sequence changefeed.uncaptured cache 1;
+
 -- One row. The settings that the database itself must know, and the lease that lets capture run.
 create table changefeed.state (
   singleton      boolean primary key default true check (singleton),
   until          timestamptz not null,                            -- capture stops by itself when no relay has extended this
   lapsed         boolean not null default false,                  -- it had stopped, and who wrote then may not have ended
+  uncaptured     bigint not null default 0,                       -- changefeed.uncaptured, as far as everybody has refetched
   max_absence    interval not null default interval '24 hours',   -- how long a relay may be away
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least
   doorbell       boolean not null default true,                   -- false: never NOTIFY, the relay only polls

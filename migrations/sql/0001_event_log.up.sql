@@ -44,11 +44,17 @@ create table changefeed.leaf (
   snapshot  pg_snapshot    -- everything in the leaf is visible in it
 );
 
+-- Counts the transactions that were not captured because nobody had extended the lease. A sequence, because a writer must
+-- neither wait for another one nor lose the mark with its transaction. Where the clock jumps ahead and back, nothing else
+-- remembers that they were.
+create sequence changefeed.uncaptured cache 1;
+
 -- One row. The settings that the database itself must know, and the lease that lets capture run.
 create table changefeed.state (
   singleton      boolean primary key default true check (singleton),
   until          timestamptz not null,                            -- capture stops by itself when no relay has extended this
   lapsed         boolean not null default false,                  -- it had stopped, and who wrote then may not have ended
+  uncaptured     bigint not null default 0,                       -- changefeed.uncaptured, as far as everybody has refetched
   max_absence    interval not null default interval '24 hours',   -- how long a relay may be away
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least
   doorbell       boolean not null default true,                   -- false: never NOTIFY, the relay only polls
@@ -366,6 +372,7 @@ begin
   {{unguard}}
 
   if not leased then
+    perform pg_catalog.nextval('changefeed.uncaptured');
     perform pg_catalog.set_config('changefeed.captured_{{id}}', 'stopped', true);
     return null;
   end if;
@@ -761,21 +768,24 @@ as $differs$
 $differs$;
 
 -- Purpose:   the relay is here: let capture go on for another max_absence.
--- Returns:   true where capture had stopped meanwhile, so that changes are missing and a new epoch must begin. And once
+-- Returns:   true where capture had stopped meanwhile, so that changes are missing and a new epoch must begin; also where
+--            that is over already, because the clock went back: changefeed.uncaptured counts whoever wrote then. And once
 --            more when the last transaction has ended that wrote while capture had stopped: it may have committed after
 --            everybody had refetched.
 -- Locks:     the row of changefeed.state; the advisory lock of those transactions, without waiting
--- Called by: the leading relay, every few minutes
+-- Called by: the leading relay, every few minutes, and at once when it finds that capture has stopped
 create function changefeed.extend() returns boolean
 language sql
 set search_path = pg_catalog
 as $extend$
   update changefeed.state s
      set until = clock_timestamp() + s.max_absence,
-         lapsed = former.expired or (former.lapsed and not former.settled)
-    from (select t.until < clock_timestamp() as expired, t.lapsed,
+         lapsed = former.expired or (former.lapsed and not former.settled),
+         uncaptured = former.counted
+    from (select t.until < clock_timestamp() or u.counted <> t.uncaptured as expired, t.lapsed, u.counted,
                  t.lapsed and pg_try_advisory_xact_lock(1667785319, 4) as settled
-            from changefeed.state t for update) as former
+            from changefeed.state t, coalesce(pg_sequence_last_value('changefeed.uncaptured'), 0) as u (counted)
+             for update of t) as former
   returning former.expired or former.settled
 $extend$;
 

@@ -57,6 +57,18 @@ async def test_a_transaction_that_was_not_captured_makes_a_new_epoch_necessary_w
     assert [await feed.fetchval(EXTEND) for _ in range(3)] == [True, False, False]
 
 
+@pytest.mark.usefixtures("item")
+async def test_what_was_not_captured_while_the_clock_was_ahead_is_known_when_it_is_right_again(
+    app: asyncpg.Connection, feed: asyncpg.Connection, log: Log
+) -> None:
+    await expire(feed)
+    await app.execute("insert into item values (1)")
+    await feed.execute("update changefeed.state set until = clock_timestamp() + interval '1 hour'")
+    await app.execute("insert into item values (2)")
+    assert (await log.only()).key == {"id": 2}
+    assert [await feed.fetchval(EXTEND) for _ in range(3)] == [True, True, False]
+
+
 async def test_a_lease_lasts_as_long_as_a_relay_may_be_away(feed: asyncpg.Connection) -> None:
     await feed.execute("select changefeed.configure(max_absence => '1 hour')")
     await feed.execute(EXTEND)

@@ -66,6 +66,7 @@ begin
   {{unguard}}
 
   if not leased then
+    perform pg_catalog.nextval('changefeed.uncaptured');
     perform pg_catalog.set_config('changefeed.captured_{{id}}', 'stopped', true);
     return null;
   end if;
