@@ -23,6 +23,7 @@ from changefeed.relay import LOST
 
 from .asker import identified
 from .closing import Ending
+from .description import PROBLEM
 from .identity import Identity
 from .problem import problem, problem_of
 from .service import RefusedError, Service
@@ -39,16 +40,6 @@ class NotThereError(ChangefeedError):
     """What was asked for is no part of this installation; the text says how to make it one."""
 
 
-class ProblemDocument(BaseModel):
-    """Why there is no answer (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-
-
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {
@@ -60,10 +51,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     304: {"description": "The answer is what it was when it had the ETag in If-None-Match."},
-    "default": {
-        "description": "A problem document; `code` is one of those of the sockets' `error` messages.",
-        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
-    },
+    **PROBLEM,
 }
 
 

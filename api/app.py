@@ -35,7 +35,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, LONGEST_LINE)
     settings = settings or Settings()
     service = Service(settings)
-    app = FastAPI(title="changefeed", version=VERSION, description=DESCRIPTION)
+    # FastAPI's own pages for the document load their scripts from another host; /openapi.json is there.
+    app = FastAPI(title="changefeed", version=VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.add_exception_handler(HTTPException, _refused)
     if settings.allowed_origins:
         app.add_middleware(

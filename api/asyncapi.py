@@ -30,7 +30,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "type": "string",
         "description": "The last cursor that was stored: what came after it is replayed first.",
     },
-    "topics": {"type": "string", "description": "Comma-separated. Without it: everything that the user may see."},
+    "topics": {
+        "type": "string",
+        "format": "topics",
+        "description": "Comma-separated. Without it: everything that the user may see.",
+    },
     "mode": {"enum": ["log", "state"], "default": "log", "description": "Every message, or the newest of each row."},
     "min_interval": {
         "type": "integer",

@@ -28,6 +28,7 @@ from changefeed.session import State
 from .closing import ERRORS
 from .counts import BOUNDS
 from .credentials import bearer
+from .description import content
 from .greeting import VERSION
 from .problem import problem
 from .readings import Readings
@@ -159,7 +160,9 @@ def add_metrics(router: APIRouter, service: Service) -> None:
     ProcessCollector(namespace="changefeed", registry=registry)
     secret = service.settings.metrics_token
 
-    @router.get("/metrics", tags=["health"], response_class=Response)
+    described = content("text/plain", "application/openmetrics-text")
+
+    @router.get("/metrics", tags=["health"], operation_id="metrics", response_class=Response, responses=described)
     async def metrics(request: Request) -> Response:
         """Everything that there is to watch, in Prometheus' text format."""
         if secret is not None and not hmac.compare_digest(

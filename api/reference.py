@@ -1,4 +1,4 @@
-"""`/asyncapi.json`, and the page to read it. REST has its own at `/openapi.json` and `/docs`."""
+"""`/asyncapi.json`, and the page to read it. REST has its own at `/openapi.json`."""
 
 from functools import cache
 

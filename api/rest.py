@@ -8,9 +8,8 @@ Works while the relay does not, then without a cursor where it never did: pollin
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Security
-from fastapi.security import HTTPBearer
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from changefeed import aggregate, pages
@@ -20,6 +19,7 @@ from changefeed.tally import dashboard
 
 from . import lists
 from .answer import RESPONSES, Answer, NotThereError, answered
+from .description import BEARER
 from .identity import Identity
 from .lists import ExecutionPage, TaskPage
 from .service import Service
@@ -27,9 +27,8 @@ from .service import Service
 Texts = Annotated[list[str], Query(max_length=50)]
 Source = Annotated[str | None, Query(max_length=200, description="Which table, where several hold such rows.")]
 Limit = Annotated[int, Query(ge=1, le=lists.MOST, description="Rows in an answer, at most.")]
-After = Annotated[
-    str | None, Query(max_length=lists.LONGEST_PLACE, description="Where to go on: a former answer's `next`.")
-]
+Place = Annotated[str, Field(max_length=lists.LONGEST_PLACE, json_schema_extra={"format": "place"})]
+After = Annotated[Place | None, Query(description="Where to go on: a former answer's `next`.")]
 
 
 def add_rest(router: APIRouter, service: Service) -> None:
@@ -144,5 +143,5 @@ def _described(operation: str) -> dict[str, Any]:
         "operation_id": operation,
         "tags": ["statistics"],
         "responses": RESPONSES,
-        "dependencies": [Security(HTTPBearer(bearerFormat="JWT", scheme_name="token", auto_error=False))],
+        "dependencies": [BEARER],
     }

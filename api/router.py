@@ -22,6 +22,7 @@ from changefeed.settings import Settings
 from . import longpoll, tickets, websocket
 from .asker import identified
 from .closing import Ending
+from .description import LAST_EVENT_ID, PROBLEM, WISHES, PollAnswer, Readiness, Ticket, content, live
 from .metrics import add_metrics
 from .problem import ProblemRoute, problem, problem_of
 from .rest import add_admin, add_rest
@@ -87,7 +88,9 @@ def _add_websockets(router: APIRouter, service: Service) -> None:
 
 
 def _add_events(router: APIRouter, service: Service) -> None:
-    @router.get("/api/v1/events", tags=["live"], response_class=Response)
+    described = live("stream_messages", *WISHES, LAST_EVENT_ID)
+
+    @router.get("/api/v1/events", response_class=Response, responses=content("text/event-stream"), **described)
     async def events(request: Request) -> Response:
         """The live messages as server-sent events; `Last-Event-ID` or `since` resumes."""
         try:
@@ -99,7 +102,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
 
 
 def _add_changes(router: APIRouter, service: Service) -> None:
-    @router.get("/api/v1/changes", tags=["live"], response_class=Response)
+    @router.get("/api/v1/changes", response_model=PollAnswer, responses=PROBLEM, **live("poll_messages", *WISHES))
     async def changes(
         request: Request, wait: Annotated[float, Query(**longpoll.parameters())] = longpoll.LONGEST_WAIT
     ) -> Response:
@@ -112,7 +115,7 @@ def _add_changes(router: APIRouter, service: Service) -> None:
 
 
 def _add_tickets(router: APIRouter, service: Service) -> None:
-    @router.post("/api/v1/ws-ticket", tags=["live"])
+    @router.post("/api/v1/ws-ticket", response_model=Ticket, responses=PROBLEM, **live("issue_ticket"))
     async def ws_ticket(request: Request) -> Response:
         """A ticket that opens one WebSocket within 30 seconds, for browsers that can send no header."""
         try:
@@ -127,12 +130,12 @@ def _add_tickets(router: APIRouter, service: Service) -> None:
 
 
 def _add_health(router: APIRouter, service: Service) -> None:
-    @router.get("/healthz", tags=["health"])
+    @router.get("/healthz", tags=["health"], operation_id="healthz")
     async def healthz() -> dict[str, str]:
         """The process answers."""
         return {"status": "ok"}
 
-    @router.get("/readyz", tags=["health"])
+    @router.get("/readyz", tags=["health"], operation_id="readyz", response_model=Readiness, responses=PROBLEM)
     async def readyz() -> Response:
         """Capture, LISTEN and the relay are confirmed; otherwise 503, with the reasons."""
         await service.confirm()

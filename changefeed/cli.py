@@ -105,11 +105,16 @@ def _variable(place: tuple[int | str, ...]) -> str:
     """The environment's name for a setting; nothing where several are meant, which the complaint names itself."""
     if not place:
         return ""
-    name = str(place[0])
-    return f"{name if name.isupper() else 'CHANGEFEED_' + name.upper()}: "
+    name, *inside = map(str, place)
+    variable = name if name.isupper() else f"CHANGEFEED_{name.upper()}"
+    return f"{', '.join([variable, *(part for part in inside if part != '[key]')])}: "
 
 
 def _complaint(fault: ErrorDetails) -> str:
+    if fault["type"].startswith("union_tag_"):
+        return "it needs a kind, which says what its rows are: execution or agent-task"
+    if fault["type"] == "extra_forbidden":
+        return "there is no such thing. Is it misspelt? docs/settings.md has all that there is"
     return fault["msg"].removeprefix("Value error, ")
 
 

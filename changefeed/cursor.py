@@ -9,6 +9,7 @@ raises CursorError. No I/O here.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .errors import CursorError
@@ -34,6 +35,12 @@ class Snapshot:
         xmin, xmax, xip = text.split(":")
         return cls(int(xmin), int(xmax), frozenset(map(int, xip.split(",")) if xip else ()))
 
+    @classmethod
+    def below(cls, xid: int, running: Collection[int]) -> "Snapshot":
+        """What sees every transaction below `xid`, but for those that are `running`."""
+        xip = frozenset(one for one in running if one < xid)
+        return cls(min(xip, default=xid), xid, xip)
+
     def __str__(self) -> str:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.xip)))}"
 
@@ -44,6 +51,11 @@ class Snapshot:
     def covers(self, other: "Snapshot") -> bool:
         """Whether everything that `other` sees is seen by this one too."""
         return self.xmax >= other.xmax and not any(other.includes(xid) for xid in self.xip)
+
+    def joined(self, other: "Snapshot") -> "Snapshot":
+        """What sees everything that one of the two sees, and nothing else."""
+        first, last = sorted((self, other), key=lambda snapshot: snapshot.xmax)
+        return Snapshot.below(last.xmax, [xid for xid in last.xip if not first.includes(xid)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,22 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._asked_at = float("-inf")
+        self._asked_again = False
 
     def ring(self) -> None:
         """Wake whoever waits, or the next who does."""
         self._event.set()
+
+    def ask(self, apart: float) -> None:
+        """Ring for somebody who waits for a look, at most once in `apart` seconds: for all others who ask meanwhile, then."""
+        loop = asyncio.get_running_loop()
+        pause = self._asked_at + apart - loop.time()
+        if pause <= 0:
+            self._ask()
+        elif not self._asked_again:
+            self._asked_again = True
+            loop.call_later(pause, self._ask)
 
     def clear(self) -> None:
         """Forget the ring. What it was for must be looked at after this, or it is lost."""
@@ -34,3 +46,8 @@ class Doorbell:
         except TimeoutError:
             return False
         return True
+
+    def _ask(self) -> None:
+        self._asked_at = asyncio.get_running_loop().time()
+        self._asked_again = False
+        self.ring()

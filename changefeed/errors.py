@@ -40,6 +40,13 @@ class PoolerError(ChangefeedError):
     """The connection goes through a transaction pooler, or to a standby: LISTEN and locks do not work there."""
 
 
+class EpochEndedError(ChangefeedError):
+    """The log is not the one that we knew."""
+
+    def __init__(self) -> None:
+        super().__init__("the log was emptied by a crash, a failover or a restore: a new epoch begins")
+
+
 class AuthenticationError(ChangefeedError):
     """A token or ticket is missing, bad, expired or revoked. The text names no part of it."""
 

@@ -116,6 +116,19 @@ async def window(
             yield list(map(_event, rows)), Snapshot.parse(first["snapshot"]), _snapshot(first["floor"])
 
 
+async def newest(
+    connection: asyncpg.Connection[Any], at: Snapshot, limit: int, page_rows: int, timeout: float
+) -> AsyncGenerator[list[Event], None]:
+    """Of what `at` could see at most so many events, those of the newest transactions first, in pages of one moment.
+
+    Whoever has enough closes it. The transaction stays open for so long, as in `window`.
+    """
+    async with connection.transaction():
+        portal = await connection.cursor(query("newest"), str(at), limit, timeout=timeout)
+        while rows := await portal.fetch(page_rows, timeout=timeout):
+            yield list(map(_event, rows))
+
+
 async def missed(
     connection: asyncpg.Connection[Any],
     after: Snapshot,

@@ -88,6 +88,7 @@ class Feed:
                 self._dsn,
                 min_size=0,
                 max_size=self.settings.pool_size,
+                reset=_left_as_it_was,
                 timeout=10.0,
                 server_settings={
                     "application_name": "changefeed reader",
@@ -227,6 +228,10 @@ class _Queue:
 
     def restarted(self, _cursor: Cursor) -> None:
         """Nothing is derived here."""
+
+
+async def _left_as_it_was(_connection: object) -> None:
+    """Our statements leave nothing behind in a session, so it need not be cleared after each: that is a query of its own."""
 
 
 async def _closed(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

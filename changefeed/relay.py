@@ -8,22 +8,20 @@ off from, never swallowed, never fatal. Assumes that nobody else writes to the h
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 
 from . import eventlog
 from .backoff import Backoff
 from .chores import Chores
-from .cursor import Cursor, Snapshot
+from .cursor import Cursor
+from .delivery import ANSWER_SECONDS, Delivery
 from .doorbell import Doorbell
-from .errors import ChangefeedError
-from .event import Batch, Event
+from .errors import ChangefeedError, EpochEndedError
 from .handover import REMEMBERED
 from .hub import Hub
 from .listener import Listener
-from .messages import ResyncReason
 from .pulse import Pulse
 from .settings import Settings
 from .sql import query
@@ -32,20 +30,15 @@ from .watch import watches
 
 logger = logging.getLogger("changefeed.relay")
 
-ANSWER_SECONDS = 10.0
-"""Within which the server must answer; a connection that is slower is given up."""
 FOLLOWER_CHECK = 1.0
 """Seconds between a follower's attempts to lead, so that a takeover after a kill stays under two."""
-
+ASKED_APART = 0.05
+"""Seconds between two looks for the sake of those who wait for one, so that a storm of them costs no look for each."""
 PREPARED_CHECK = 1.0
 """Seconds between two looks at transactions that were prepared before the epoch began."""
 
 LOST = eventlog.LOST
 """What a broken or refused connection looks like."""
-
-
-class EpochEndedError(ChangefeedError):
-    """The log is not the one that we knew."""
 
 
 class Relay:
@@ -59,14 +52,13 @@ class Relay:
         self._clock = clock
         self._bell = Doorbell()
         self._said: str | None = None
-        self._sent: list[tuple[Snapshot, int]] = []
-        """Of windows that were interrupted, the end and the seq up to which they have been published."""
         self._watch_changes = -1
         self._recheck = True
         """Whether to read what is watched even if nothing says that it has changed."""
         self._prepared_at = float("-inf")
         self.pulse = Pulse()
         """What the relay is doing, and how much it has done."""
+        self._delivery = Delivery(hub, self.pulse, settings, clock)
 
     @property
     def since_looked(self) -> float:
@@ -82,7 +74,7 @@ class Relay:
         pulse = self.pulse
         # One that is under way has begun before, and may have missed what the caller knows of.
         begun = pulse.begun
-        self.look()
+        self._bell.ask(ASKED_APART)
         return await pulse.until(lambda: pulse.ended > begun, timeout)
 
     async def recheck(self, timeout: float) -> None:
@@ -131,11 +123,12 @@ class Relay:
             if hub.cursor is None:
                 hub.begin(cursor)
             else:
-                self._restart(cursor, "epoch")
+                self._delivery.restart(cursor, "epoch")
             for event in handovers:
                 hub.handovers.note(event, cursor.snapshot, begun)
         self._recheck = True
         await self._look(listener)
+        await self._delivery.seed(listener.connection)
         self.pulse.up(leading=chores is not None, backend=listener.connection.get_server_pid())
         return chores
 
@@ -180,7 +173,11 @@ class Relay:
                     if chores.doorbell and not doorbell:
                         # The database could not be told when the term began; this one has never slept.
                         doorbell, vigil = True, self._vigil(True)
+                leased = self.pulse.leased
                 found = await self._look(listener)
+                if leased and not self.pulse.leased:
+                    # The clock has jumped past the lease: until the chores were due by themselves, nothing would be captured.
+                    chores.due = self._clock()
                 if silent and found and not self._bell.rung:
                     self.pulse.missed_bells += 1
                 silent = False
@@ -228,59 +225,8 @@ class Relay:
         assert place is not None
         page = await eventlog.poll(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
         await self._heed(listener, page)
-        found = len(page.events)
-        if page.floor is not None and not place.snapshot.covers(page.floor):
-            self._restart(Cursor(place.epoch, page.snapshot), "retention", page.begun)
-        elif page.more:
-            found = await self._read_window(listener, place)
-        else:
-            self._publish(page.events, Cursor(place.epoch, page.snapshot), page.begun)
+        found = await self._delivery.deliver(listener.connection, place, page)
         self.pulse.looked(found, self._clock())
-        return found
-
-    def _publish(self, events: Sequence[Event], cursor: Cursor | None, begun: int | None = None) -> None:
-        if self._sent:
-            # A window that was interrupted begins anew: what was published of it is not published again.
-            sent = self._sent
-            events = [e for e in events if not any(e.seq <= last and end.includes(e.xid) for end, last in sent)]
-        self._hub.publish(Batch(tuple(events), cursor, begun), self._clock())
-        if cursor is not None:
-            self._sent.clear()
-
-    def _restart(self, cursor: Cursor, reason: ResyncReason, begun: int | None = None) -> None:
-        self._sent.clear()
-        self._hub.restart(cursor, reason, begun)
-
-    async def _read_window(self, listener: Listener, place: Cursor) -> int:
-        """A window too large for one answer, page by page. Its place is reached with its last page."""
-        self.pulse.windows += 1
-        found = 0
-        snapshot: Snapshot | None = None
-        window = eventlog.window(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
-        last: int | None = None
-        too_old = False
-        try:
-            # Closed here and now, because its transaction must have ended before the connection is used again.
-            async with aclosing(window) as pages:
-                async for events, end, floor in pages:
-                    snapshot = end
-                    if too_old := floor is not None and not place.snapshot.covers(floor):
-                        break
-                    found += len(events)
-                    self._publish(events, None)
-                    last = events[-1].seq
-                    # The sessions' writers must get their turn, or every buffer overflows.
-                    await asyncio.sleep(0)
-        except BaseException:
-            if snapshot is not None and last is not None:
-                self._sent.append((snapshot, last))
-            raise
-        if snapshot is not None:
-            begun = (await eventlog.poll(listener.connection, None, 0, ANSWER_SECONDS)).begun
-            if too_old:
-                self._restart(Cursor(place.epoch, snapshot), "retention", begun)
-            else:
-                self._publish((), Cursor(place.epoch, snapshot), begun)
         return found
 
     async def _heed(self, listener: Listener, page: eventlog.Page) -> None:
@@ -289,7 +235,7 @@ class Relay:
             self._prepared_at = self._clock()
             await listener.value("select changefeed.begin_epoch()")
         if page.epoch_id != self.pulse.epoch_id:
-            raise EpochEndedError("the log was emptied by a crash, a failover or a restore: a new epoch begins")
+            raise EpochEndedError
         if self._recheck or page.watch_changes != self._watch_changes:
             # Before it is read, so that whoever asks meanwhile is served by the next look.
             self._recheck = False

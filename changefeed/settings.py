@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .sources import DEFAULT_SOURCES, ConnectorTables, ExecutionSource, TaskSource, TypedSource
+from .sources import DEFAULT_SOURCES, ConnectorTables, ExecutionSource, TableName, TaskSource, TypedSource
 
 __all__ = ["DEFAULT_SOURCES", "ConnectorTables", "ExecutionSource", "Settings", "TaskSource", "TypedSource"]
 
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     dsn: str | None = Field(default=None, validation_alias=AliasChoices("CHANGEFEED_DSN", "DATABASE_URL"))
     """The database, as a role that owns the schema `changefeed`; never through a transaction pooler."""
-    sources: dict[str, TypedSource] = DEFAULT_SOURCES
+    sources: dict[TableName, TypedSource] = DEFAULT_SOURCES
     """Tables (`schema.table`) whose changes become typed events. Every other watched table has `rows:` events."""
     connectors: ConnectorTables | None = ConnectorTables()
     """The tables that `connector-stats` is made from. `null`: there are none."""

@@ -27,6 +27,8 @@ CHECKED = 20
 """Scopes that are compared with the tables at a time, those first whose comparison is the longest ago."""
 TOLD = 200
 """Sessions that are told at a time: others on the event loop must get their turn."""
+FRESH_SECONDS = 0.1
+"""Between two aggregates for the sake of those who have only just come: in a storm of them they share one."""
 RETRY_SECONDS = 5.0
 """After an aggregate that failed."""
 SWEEP_SECONDS = 5.0
@@ -56,6 +58,7 @@ class Statistics:
         self._place: Snapshot | None = None
         self._good_until: dict[str, float] = {}
         self._rest_until: dict[str, float] = {}
+        self._fresh_from: dict[str, float] = {}
         self._check_at: dict[str, float] = {}
         self._failed_until: dict[str, float] = {}
         self._sweep_at = clock() + SWEEP_SECONDS
@@ -93,7 +96,8 @@ class Statistics:
                 self._audience.unseat(session, topic)
                 continue
             scopes: frozenset[Scope] = frozenset(session.owners if statistic.owned else (None,))
-            for scope in scopes - self._ledgers[topic].keys():
+            # Not as a difference of sets, which would look at everybody's ledger.
+            for scope in [scope for scope in scopes if scope not in self._ledgers[topic]]:
                 if not self._ledgers[topic]:
                     self._check_at[topic] = now + self._check_interval
                 ledger = Ledger(exact=statistic.exact)
@@ -171,7 +175,8 @@ class Statistics:
             if now < self._failed_until.get(topic, now):
                 continue
             rested = now >= self._rest_until.get(topic, now)
-            wanted = dict(islice(self._askable(statistic, rested), BATCH))
+            fresh = now >= self._fresh_from.get(topic, now)
+            wanted = dict(islice(self._askable(statistic, rested, fresh), BATCH))
             if not wanted and rested and statistic.exact and now >= self._check_at.get(topic, NEVER):
                 self._check_at[topic] = now + self._check_interval
                 free = [(scope, ledger) for scope, ledger in self._ledgers[topic].items() if not ledger.asked]
@@ -186,6 +191,8 @@ class Statistics:
     def finish(self, job: Job, snapshot: Snapshot, tallies: Mapping[Scope, Tally]) -> None:
         """The aggregate has come."""
         now, topic = self._clock(), job.statistic.topic
+        # Where more waited than one aggregate takes, the next one is shared by many as well.
+        self._fresh_from[topic] = now + (FRESH_SECONDS if len(job.ledgers) < BATCH else 0.0)
         self._rest_until[topic] = now + max(job.statistic.interval, job.statistic.rest * (now - job.begun))
         for scope, ledger in job.ledgers.items():
             version, tally = ledger.version, tallies[scope]
@@ -225,9 +232,9 @@ class Statistics:
             times.append(self._good_until.get(topic, NEVER))
             if statistic.exact:
                 times.append(max(blocked, self._check_at[topic]))
-            if any(self._askable(statistic, rested=False)):
-                times.append(failed)
-            elif any(self._askable(statistic, rested=True)):
+            if any(self._askable(statistic, rested=False, fresh=True)):
+                times.append(max(failed, self._fresh_from.get(topic, 0.0)))
+            elif any(self._askable(statistic, rested=True, fresh=True)):
                 times.append(blocked)
         return max(0.0, min(times) - self._clock())
 
@@ -241,10 +248,10 @@ class Statistics:
         # Without an owner, only what says "refetch" is for somebody, and then for everybody.
         return ledgers.items() if event.op in ("bulk", "truncate", "error") else ()
 
-    def _askable(self, statistic: Statistic, rested: bool) -> Iterator[tuple[Scope, Ledger]]:
+    def _askable(self, statistic: Statistic, rested: bool, fresh: bool) -> Iterator[tuple[Scope, Ledger]]:
         for scope, ledger in self._unknown[statistic.topic].items():
             # Who has only just come need not wait until what others have changed is paid for.
-            if not ledger.asked and (rested or (statistic.owned and ledger.fresh)):
+            if not ledger.asked and (rested or (fresh and statistic.owned and ledger.fresh)):
                 yield scope, ledger
 
     def _forget(self, how: Callable[[Ledger], object], topic: str | None = None) -> None:

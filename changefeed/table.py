@@ -12,21 +12,10 @@ from uuid import UUID
 
 from .event import Owner
 from .shape import Shape
-from .sources import ExecutionSource, TypedSource
+from .sources import FIELDS, ExecutionSource, TypedSource
 
 IDENTITIES = {"execution": "execution_id", "agent-task": "task_id"}
 """The field that is the column `id` where the settings say nothing else."""
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "execution": (
-        "execution_id", "workflow_id", "status", "progress", "current_node", "error_message", "cost_usd", "started_at",
-        "completed_at",
-    ),
-    "agent-task": (
-        "task_id", "execution_id", "agent", "task_type", "status", "progress", "cost_usd", "tokens", "error_message",
-        "created_at",
-    ),
-}  # fmt: skip
-"""What the columns of a table may be called in the settings."""
 NEWEST = {"execution": "started_at", "agent-task": "created_at"}
 """What makes one row newer than another."""
 

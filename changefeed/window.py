@@ -28,8 +28,8 @@ class Window:
     """Events by number, and by owner. Numbers count everything ever added, so that they never repeat."""
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
-        self._max_events = max_events
-        self._max_bytes = max_bytes
+        self.max_events = max_events
+        self.max_bytes = max_bytes
         self._events: deque[Event] = deque()
         self._by_owner: dict[Owner | None, deque[tuple[int, Event]]] = {}
         self._batches: deque[_Batch] = deque()
@@ -37,6 +37,8 @@ class Window:
         self._bytes = 0
         self._start: Cursor | None = None
         self._overflown = False
+        self.seeded = False
+        """Whether it begins with what the log holds. One that had to be emptied since does not."""
 
     def __len__(self) -> int:
         return len(self._events)
@@ -50,7 +52,7 @@ class Window:
         """Forget everything: what comes from now on comes after `cursor`."""
         self._clear()
         self._start = cursor
-        self._overflown = False
+        self._overflown = self.seeded = False
 
     def add(self, events: Collection[Event], cursor: Cursor | None) -> None:
         """A batch, or a page of one: the last page brings the place after it."""
@@ -98,12 +100,12 @@ class Window:
         return self._batches[-1].last if self._batches else self._first
 
     def _too_much(self) -> bool:
-        return len(self._events) > self._max_events or self._bytes > self._max_bytes
+        return len(self._events) > self.max_events or self._bytes > self.max_bytes
 
     def _append(self, event: Event) -> None:
         number = self._first + len(self._events)
         self._events.append(event)
-        self._bytes += _size(event)
+        self._bytes += size(event)
         # Without an owner only what says "refetch" is for somebody.
         if event.owner is not None or event.op in ("bulk", "truncate", "error"):
             self._by_owner.setdefault(event.owner, deque()).append((number, event))
@@ -112,7 +114,7 @@ class Window:
         batch = self._batches.popleft()
         while self._first < batch.last:
             event = self._events.popleft()
-            self._bytes -= _size(event)
+            self._bytes -= size(event)
             mine = self._by_owner.get(event.owner)
             if mine and mine[0][0] == self._first:
                 mine.popleft()
@@ -129,5 +131,6 @@ class Window:
         self._bytes = 0
 
 
-def _size(event: Event) -> int:
+def size(event: Event) -> int:
+    """What an event takes, about."""
     return _ROW_BYTES + len(event.key or "") + len(event.data or "") + len(event.before or "")

@@ -52,13 +52,13 @@ async def database_restarted(scene: Scene) -> None:
 
 
 async def clock_of_the_database_stepped(scene: Scene) -> None:
-    """Its time of day goes forward and back, by minutes and by hours."""
+    """Its time of day goes forward and back, by minutes, by hours, and by more than a relay may be away."""
     clock = scene.clock
     assert clock is not None
     scene.credentials.seconds, scene.credentials.age = MONTH, MONTH
     clock.wind()
     await database_restarted(scene)
-    for seconds in (HOUR / 60, -HOUR / 60, 12 * HOUR, -12 * HOUR, 0):
+    for seconds in (HOUR / 60, -HOUR / 60, 12 * HOUR, -12 * HOUR, 48 * HOUR, -48 * HOUR, 0):
         clock.step(seconds)
         told = (await as_admin(scene, "select clock_timestamp()")).timestamp() - time.time()
         assert abs(told - seconds) < HOUR / 120, f"a step by {seconds} s became one by {told} s"

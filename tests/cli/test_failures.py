@@ -49,6 +49,11 @@ async def test_with_a_wrong_password(name: str, migrated: Database) -> None:
         ({"dsn": "mysql://root@127.0.0.1/x"}, "CHANGEFEED_DSN: mysql:// is not PostgreSQL"),
         ({"poll_interval": "fast"}, "CHANGEFEED_POLL_INTERVAL: "),
         ({"sources": "{nonsense"}, "sources"),
+        ({"sources": '{"a.b": {"columns": {}}}'}, "CHANGEFEED_SOURCES, a.b: it needs a kind"),
+        (
+            {"sources": '{"a.b": {"kind": "execution", "runing": []}}'},
+            "CHANGEFEED_SOURCES, a.b, execution, runing: there is no such thing",
+        ),
         ({"jwt_secret": "short"}, "CHANGEFEED_JWT_SECRET: an HS256 secret needs at least 32 bytes"),
         ({"jwt_jwks_url": "https://127.0.0.1/jwks"}, "CHANGEFEED_JWT_SECRET and CHANGEFEED_JWT_JWKS_URL are set"),
     ],

@@ -230,7 +230,7 @@ async def test_leaving_the_feed_frees_its_locks_and_ends_its_sessions(database: 
 
 async def test_leaving_the_feed_waits_for_no_network(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("changefeed.feed.CLOSE_SECONDS", 0.2)
-    async with Proxy.to(database.feed_dsn) as network, live(network.dsn) as running:
+    async with Proxy.to(database.feed_dsn) as network, live(network.dsn, pool_size=1) as running:
         await running.pool.fetchval("select 1")
         network.freeze()
         stuck = [asyncio.create_task(pool.fetchval("select 2")) for pool in (running.pool, running.host_pool)]

@@ -21,6 +21,7 @@ from tests.integration.vocabulary import (
     marks_until,
     people,
     told,
+    until_asleep,
     until_live,
     until_seen,
 )
@@ -202,6 +203,22 @@ async def test_where_capture_has_stopped_a_follower_says_so_and_a_leader_heals_i
             assert {(message["type"], message["data"]["reason"]) for message in said} == {("resync", "epoch")}
             await tasks.add()
             assert await marks_until(subscription, 2) == [2]
+
+
+async def test_a_leader_that_sees_the_lease_run_out_lets_capture_go_on_at_once(
+    database: Database, app: Connection, admin: Connection
+) -> None:
+    """As where the database's clock jumps ahead: its chores would be due in minutes."""
+    tasks = await Tasks.of(app, people(1)[0])
+    async with live(database.feed_dsn, safety_interval=0.05) as running, tasks.subscribe(running) as subscription:
+        await told(subscription)
+        await until_asleep(running)
+        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
+        assert await running.pulse.until(lambda: running.pulse.connections == 2 and running.pulse.live, PATIENCE)
+        said = await told(subscription)
+        assert {(message["type"], message["data"]["reason"]) for message in said} == {("resync", "epoch")}
+        await tasks.add()
+        assert await marks_until(subscription, 1) == [1]
 
 
 async def test_the_leader_rotates_and_extends_the_lease_by_itself(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from changefeed.cursor import Cursor, Snapshot
 from changefeed.event import Op
 from changefeed.session import Session, State
-from changefeed.statistics import BATCH, RETRY_SECONDS
+from changefeed.statistics import BATCH, FRESH_SECONDS, RETRY_SECONDS
 from tests.statistics.desk import ADMIN, OWNED, ROUGH, Count, Desk
 
 
@@ -56,8 +56,23 @@ def test_who_only_just_comes_does_not_wait_for_others_storms() -> None:
     desk.happen("a", "bulk")
     assert not desk.work(0)
     session = desk.join("b")
+    desk.clock.now += FRESH_SECONDS
     assert [len(job.ledgers) for job in desk.work(5)] == [1]
     assert desk.tell(session) == [5]
+
+
+def test_those_who_come_one_after_the_other_in_a_storm_share_an_aggregate() -> None:
+    desk = Desk(OWNED)
+    desk.join("a")
+    assert [len(job.ledgers) for job in desk.work(0)] == [1]
+    sessions = []
+    for name in "bcd":
+        sessions.append(desk.join(name))
+        assert not desk.work(1)
+    assert desk.statistics.until_asking() == pytest.approx(FRESH_SECONDS)
+    desk.clock.now += FRESH_SECONDS
+    assert [len(job.ledgers) for job in desk.work(1)] == [3]
+    assert [desk.tell(session) for session in sessions] == [[1], [1], [1]]
 
 
 def test_an_aggregate_over_everybodys_rows_is_paid_for_before_the_next_one() -> None:
@@ -106,6 +121,7 @@ def test_an_answer_for_somebody_who_has_gone_and_come_back_meanwhile_is_not_take
     # This answer was made before the second one came, and nobody has gathered events for him.
     desk.statistics.finish(job, Snapshot.parse("1:1:"), {scope: Count(0) for scope in job.ledgers})
     assert desk.tell(again) == []
+    desk.clock.now += FRESH_SECONDS
     desk.work(1)
     assert desk.tell(again) == [1]
 

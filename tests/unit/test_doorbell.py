@@ -56,3 +56,25 @@ async def test_cancelling_the_wait_loses_no_ring() -> None:
     await asyncio.gather(waiting, return_exceptions=True)
     assert waiting.cancelled()
     assert await bell.wait(LONG)
+
+
+async def test_who_asks_first_is_heard_at_once_and_those_who_ask_meanwhile_together() -> None:
+    bell = Doorbell()
+    heard = []
+    for _ in range(3):
+        bell.ask(0.05)
+        heard.append(bell.rung)
+        bell.clear()
+    assert heard == [True, False, False]
+    assert await bell.wait(LONG)
+    bell.clear()
+    assert not await bell.wait(0.0)
+
+
+async def test_asking_keeps_no_ring_waiting() -> None:
+    bell = Doorbell()
+    bell.ask(LONG)
+    bell.clear()
+    bell.ask(LONG)
+    bell.ring()
+    assert bell.rung

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from changefeed.settings import DEFAULT_SOURCES, ExecutionSource, Settings, TaskSource
+from changefeed.sources import FIELDS
 
 SECRET = "s" * 32
 PUBLIC = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----"
@@ -145,6 +146,37 @@ def test_what_would_let_the_wrong_people_in_is_refused(values: dict[str, Any], s
 )
 def test_a_value_that_cannot_work_is_refused(values: dict[str, Any]) -> None:
     refusal(**values)
+
+
+def execution(**members: Any) -> dict[str, Any]:
+    return {"sources": {"public.t": {"kind": "execution", **members}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (execution(columns={"statsu": "state"}), "there is no statsu"),
+        (execution(columns={"task_id": "id"}), "known: completed_at, cost_usd"),
+        (execution(columns={"status": ""}), "the column of status is empty"),
+        (execution(runing=["x"]), "execution.runing"),
+        (execution(completed=["failed"]), "failed: a status means one of running, completed and failed"),
+        ({"sources": {"public.t": {"kind": "agent-task", "columns": {"started_at": "at"}}}}, "there is no started_at"),
+        ({"sources": {"t": {"kind": "execution"}}}, "as in public.t"),
+        ({"sources": {".t": {"kind": "execution"}}}, "as in public.t"),
+        ({"connectors": {"call_columns": {"latency": "ms"}}}, "there is no latency"),
+        ({"connectors": {"connector_columns": {"nmae": "title"}}}, "known: id, name, provider"),
+        ({"connectors": {"calls": "connector_call"}}, "as in public.connector_call"),
+        ({"connectors": {"call": "public.connector_call"}}, "connectors.call"),
+    ],
+)
+def test_a_name_that_is_misspelt_is_refused_and_not_looked_for_in_vain(values: dict[str, Any], says: str) -> None:
+    assert says in refusal(**values)
+
+
+def test_every_field_of_a_source_may_have_a_column_of_another_name() -> None:
+    for kind, fields in FIELDS.items():
+        columns = {field: f"{field}_" for field in fields}
+        assert made(sources={"a.b": {"kind": kind, "columns": columns}}).sources["a.b"].columns == columns
 
 
 def test_line_breaks_of_a_key_may_be_written_out() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from changefeed.cursor import Cursor, Snapshot
 from changefeed.event import Event, Op, Owner
-from changefeed.window import Window, _size
+from changefeed.window import Window, size
 from tests.unit.transactions import ANN, BOB, EPOCH, Transactions, cursor, event
 
 ACME = Owner("org", "ann")
@@ -102,16 +102,16 @@ def test_an_answer_is_the_lists_own_or_none(seed: int) -> None:
 @given(st.integers(0, 1 << 32))
 def test_while_there_is_room_every_place_is_answered(seed: int) -> None:
     history = history_of(seed, sizes=[1000])
-    if history.window._max_bytes > 600 * len(history.published):
+    if history.window.max_bytes > 600 * len(history.published):
         assert all(history.window.after(place, [ANN]) is not None for place in history.places)
 
 
 @given(st.integers(0, 1 << 32))
 def test_it_stays_within_its_bounds(seed: int) -> None:
     window = history_of(seed).window
-    assert len(window) <= window._max_events
-    assert window.bytes <= window._max_bytes
-    assert window.bytes == sum(map(_size, window._events))
+    assert len(window) <= window.max_events
+    assert window.bytes <= window.max_bytes
+    assert window.bytes == sum(map(size, window._events))
     indexed = sum(len(events) for events in window._by_owner.values())
     assert indexed <= len(window), "nothing that was forgotten is kept by its owner"
 
