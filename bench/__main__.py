@@ -7,7 +7,7 @@ import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from . import backlog, latency, resuming, sockets, stalled, writing
+from . import backlog, dashboard, latency, resuming, sockets, stalled, writing
 from .place import ROOT, machine
 from .result import Result
 
@@ -27,6 +27,7 @@ def chosen(quick: bool) -> dict[str, Measure]:
             "backlog": lambda: backlog.measure(50_000, 20_000, 1),
             "resuming": lambda: resuming.measure(200),
             "stalled": lambda: stalled.measure(50, 5, 100, 5),
+            "dashboard": lambda: dashboard.measure(0.5),
         }
     return {
         "writing": lambda: writing.measure(7, 6),
@@ -35,6 +36,7 @@ def chosen(quick: bool) -> dict[str, Measure]:
         "backlog": lambda: backlog.measure(1_000_000, 100_000, 5),
         "resuming": lambda: resuming.measure(10_000),
         "stalled": lambda: stalled.measure(1000, 100, 1000, 20),
+        "dashboard": lambda: dashboard.measure(10),
     }
 
 

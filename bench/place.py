@@ -77,12 +77,17 @@ async def furnish(server: Postgres, name: str, owners: int, rows: int, *, migrat
     finally:
         await connection.close()
     if migrate:
-        command = Path(sys.executable).with_name("changefeed")
-        environment = {**os.environ, "CHANGEFEED_DSN": dsns.feed_dsn}
-        run = await asyncio.create_subprocess_exec(command, "migrate", env=environment, stdout=subprocess.DEVNULL)
-        if await run.wait():
-            raise RuntimeError("changefeed migrate failed")
+        await migrated(dsns)
     return Place(server, dsns, owners, rows)
+
+
+async def migrated(dsns: host.Dsns) -> None:
+    """Installs changefeed in a database, as an operator would. Raises RuntimeError."""
+    command = Path(sys.executable).with_name("changefeed")
+    environment = {**os.environ, "CHANGEFEED_DSN": dsns.feed_dsn}
+    run = await asyncio.create_subprocess_exec(command, "migrate", env=environment, stdout=subprocess.DEVNULL)
+    if await run.wait():
+        raise RuntimeError("changefeed migrate failed")
 
 
 @asynccontextmanager

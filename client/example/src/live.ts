@@ -5,9 +5,21 @@
 
 import { Changefeed } from "changefeed-client";
 import type { Rules } from "changefeed-client/react";
-import { currentToken } from "./session.js";
+import { currentToken, isAdministrator, onToken } from "./session.js";
 
 export const feed = new Changefeed({ url: location.origin, getToken: currentToken });
+
+/** No more than is shown: what nobody looks at need not be sent. */
+const SHOWN = ["executions", "dashboard-stats"];
+const SHOWN_TO_ADMINISTRATORS = [...SHOWN, "system-metrics", "cost-analytics", "connector-stats"];
+
+function choose(): void {
+  const token = currentToken();
+  feed.subscribe({ topics: token && isAdministrator(token) ? SHOWN_TO_ADMINISTRATORS : SHOWN });
+}
+
+choose();
+onToken(choose);
 
 const execution = { patch: { keys: [["executions", "all"]], id: "execution_id" } };
 /** Of a list by status nobody but the database knows whether a changed row still belongs to it. */

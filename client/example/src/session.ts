@@ -27,22 +27,30 @@ export function setToken(token: string | null): void {
   for (const listener of listeners) listener();
 }
 
-function subscribe(listener: () => void): () => void {
+export function onToken(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
 export function useToken(): string | null {
-  return useSyncExternalStore(subscribe, currentToken);
+  return useSyncExternalStore(onToken, currentToken);
 }
 
 /** The user that a token names; for display and for nothing else, because nobody has checked it. */
 export function userOf(token: string): string {
+  return String(claimsOf(token).sub ?? token);
+}
+
+/** Whether it is an administrator's: what is worth asking for, not what is allowed, which the server knows. */
+export function isAdministrator(token: string): boolean {
+  return claimsOf(token).role === "admin";
+}
+
+function claimsOf(token: string): { readonly sub?: unknown; readonly role?: unknown } {
   try {
     const payload = token.split(".")[1] ?? "";
-    const claims: unknown = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
-    return String((claims as { sub?: unknown }).sub ?? token);
+    return JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) ?? {};
   } catch {
-    return token;
+    return {};
   }
 }
