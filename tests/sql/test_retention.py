@@ -20,7 +20,7 @@ async def move_on(feed: asyncpg.Connection, slots: int = 1) -> None:
         f"""
         create or replace function changefeed.slot(at timestamptz default pg_catalog.clock_timestamp()) returns smallint
         language sql volatile
-        return (({await slot(feed)} + {slots}) % 8)::smallint
+        return {(await slot(feed) + slots) % 8}::smallint
         """
     )
 
