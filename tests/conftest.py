@@ -20,6 +20,8 @@ from tests.support.server import Server, container_server, embedded_server
 def pytest_configure() -> None:
     """A wrong name in the environment ends the run before it begins."""
     demanded()
+    # In the background of a shell it is ignored, which every process that a test starts and interrupts would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
