@@ -4,6 +4,7 @@ A test that asks for `database` (or anything built on it) runs twice, on the emb
 a container. `@pytest.mark.needs("redis", ...)` says what else a test needs from the machine.
 """
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
