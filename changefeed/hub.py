@@ -137,7 +137,7 @@ class Hub:
         if batch.cursor is None:
             self._incomplete = True
         else:
-            promised = next(iter(self._owed.values()), None)
+            promised = self._promised
             for session in self._touched:
                 session.settle(batch.cursor, promised)
             self._touched.clear()
@@ -159,10 +159,12 @@ class Hub:
     def place(self, session: Session) -> Cursor:
         """The newest place that this session's client may store, when it has got everything that was taken."""
         assert self.cursor is not None
-        promised = next(iter(self._owed.values()), self.cursor)
-        if promised is not self.cursor and not promised.snapshot.covers(session.position.snapshot):
-            return session.position
-        return session.caught_up_with(promised)
+        promised = self._promised
+        if promised is None:
+            return session.caught_up_with(self.cursor)
+        if promised.snapshot.covers(session.position.snapshot):
+            return session.caught_up_with(promised)
+        return session.position
 
     def resync(self, session: Session, reason: ResyncReason, sources: list[str] | None = None) -> None:
         """Tell one session to refetch these sources, or all of them."""
@@ -208,6 +210,11 @@ class Hub:
                     items.append(Item(*made, event.xid))
         self._count(items)
         return items, failed
+
+    @property
+    def _promised(self) -> Cursor | None:
+        """While something is owed, the newest place that anybody may be told; None: the hub's own."""
+        return next(iter(self._owed.values()), None)
 
     def _recipients(self, event: Event) -> Collection[Session]:
         if event.owner is not None:
