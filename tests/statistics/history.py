@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 STATUSES = ["pending", "running", "paused", "completed", "failed", "cancelled"]
+OUTCOMES = ["success", "success", "error", "timeout"]
 REFUSED = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
@@ -187,6 +188,33 @@ class Writer:
             self._salt(),
         )
 
+    async def insert_call(self) -> None:
+        await self._run(
+            "insert into connector_call (connector_id, user_id, status, latency_ms, created_at)"
+            " select id, $1, $2, $3, now() - make_interval(mins => $4::int) from connector order by md5(id::text || $5) limit 1",
+            self._dice.choice([*self._owners, None]), self._dice.choice(OUTCOMES), self._dice.randrange(400),
+            self._dice.choice([0, 0, 0, 700, 1438, 1442, 5000]), self._salt(),
+        )  # fmt: skip
+
+    async def update_call(self) -> None:
+        change = self._dice.choice(
+            [
+                "status = $1", "latency_ms = latency_ms + 40", "created_at = created_at - interval '1 day'",
+                "connector_id = (select id from connector order by md5(id::text || $2) limit 1)", "user_id = null",
+            ]
+        )  # fmt: skip
+        await self._run(
+            f"update connector_call set {change} where $1::text is not null"
+            " and id in (select id from connector_call order by md5(id::text || $2) limit 1)",
+            self._dice.choice(OUTCOMES), self._salt(),
+        )  # fmt: skip
+
+    async def delete_call(self) -> None:
+        await self._run(
+            "delete from connector_call where id in (select id from connector_call order by md5(id::text || $1) limit 1)",
+            self._salt(),
+        )
+
     async def many(self) -> None:
         """So many rows at once that the capture says "refetch" where it is told to do so early."""
         await self._run(
@@ -197,13 +225,14 @@ class Writer:
                     "insert into agent_task (execution_id, user_id) select e.id, w.owner_id from workflow_execution e"
                     " join workflow w on w.id = e.workflow_id",
                     "delete from agent_task where status = 'pending'",
+                    "update connector_call set latency_ms = latency_ms + 1",
                 ]
             )
         )
 
     async def truncate(self) -> None:
         await self._run(
-            self._dice.choice(["truncate agent_task", "truncate agent_task", "truncate workflow_execution cascade"])
+            self._dice.choice(["truncate agent_task", "truncate connector_call", "truncate workflow_execution cascade"])
         )
         self.exclusive = self.busy
 
@@ -241,6 +270,9 @@ WAYS: dict[str, tuple[Callable[[Writer], Awaitable[None]], int]] = {
     "insert task": (Writer.insert_task, 14),
     "update task": (Writer.update_task, 14),
     "delete task": (Writer.delete_task, 4),
+    "insert call": (Writer.insert_call, 8),
+    "update call": (Writer.update_call, 5),
+    "delete call": (Writer.delete_call, 2),
     "many": (Writer.many, 2),
     "truncate": (Writer.truncate, 1),
 }

@@ -54,10 +54,27 @@ select json_build_object(
     'tokens', (select coalesce(sum(tokens), 0) from t)),
   'by_agent', (select coalesce(json_object_agg(agent, json_build_array(n, cost, tokens)), '{}') from (
                  select agent, count(*) as n, trim_scale(sum(cost))::text as cost, sum(tokens) as tokens from t group by 1) a),
+  'by_task_type', (select coalesce(json_object_agg(task_type, json_build_array(n, cost, tokens)), '{}') from (
+                 select task_type, count(*) as n, trim_scale(sum(cost))::text as cost, sum(tokens) as tokens
+                   from t group by 1) a),
   'by_workflow', (select coalesce(json_object_agg(workflow_id, json_build_array(n, cost)), '{}') from (
                  select workflow_id, count(*) as n, trim_scale(sum(cost))::text as cost from e group by 1) a),
-  'by_day', (select coalesce(json_object_agg(day, n), '{}') from (
-                 select (created_at at time zone 'UTC')::date as day, count(*) as n from t group by 1) a))::text
+  'by_day', (select coalesce(json_object_agg(day, json_build_array(executions, spent, tasks, cost, tokens)), '{}') from (
+               select day, sum(executions) as executions, trim_scale(sum(spent))::text as spent, sum(tasks) as tasks,
+                      trim_scale(sum(cost))::text as cost, sum(tokens) as tokens
+                 from (select (started_at at time zone 'UTC')::date as day, 1 as executions, cost as spent, 0 as tasks,
+                              0 as cost, 0 as tokens from e
+                       union all
+                       select (created_at at time zone 'UTC')::date, 0, 0, 1, cost, tokens from t) r
+                group by 1) a))::text
+"""
+CONNECTORS = """
+select c.id::text, c.name, c.provider, count(k.id) as calls, count(*) filter (where k.status = 'error') as errors,
+       count(*) filter (where k.status = 'timeout') as timeouts,
+       (array_agg(k.latency_ms order by k.latency_ms))[ceil(count(k.id) * 0.50)] as half,
+       (array_agg(k.latency_ms order by k.latency_ms))[ceil(count(k.id) * 0.95)] as most
+  from connector c left join connector_call k on k.connector_id = c.id and k.created_at >= $1::text::timestamptz
+ group by c.id order by c.name
 """
 
 
@@ -79,12 +96,31 @@ def assert_same(told: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def summary(costs: dict[str, Any]) -> dict[str, Any]:
+    members = ("executions", "execution_cost_usd", "agent_tasks", "agent_task_cost_usd", "tokens")
     return {
         "totals": costs["totals"],
         "by_agent": {a["agent"]: [a["agent_tasks"], a["cost_usd"], a["tokens"]] for a in costs["by_agent"]},
+        "by_task_type": {t["task_type"]: [t["agent_tasks"], t["cost_usd"], t["tokens"]] for t in costs["by_task_type"]},
         "by_workflow": {w["workflow_id"]: [w["executions"], w["cost_usd"]] for w in costs["by_workflow"]},
-        "by_day": {d["day"]: d["agent_tasks"] for d in costs["by_day"] if d["agent_tasks"]},
+        "by_day": {day["day"]: [day[member] for member in members] for day in costs["by_day"]},
     }
+
+
+async def expected_connectors(app: asyncpg.Connection, since: str) -> dict[str, Any]:
+    """As the body of the statistic has it, of the calls since then."""
+    rows = await app.fetch(CONNECTORS, since)
+
+    def counted(*chosen: asyncpg.Record) -> dict[str, Any]:
+        calls, errors, timeouts = (sum(row[name] for row in chosen) for name in ("calls", "errors", "timeouts"))
+        rate = round((errors + timeouts) / calls, 6) if calls else None
+        return {"calls": calls, "errors": errors, "timeouts": timeouts, "error_rate": rate}
+
+    connectors = [
+        {"connector_id": row["id"], "name": row["name"], "provider": row["provider"], **counted(row)}
+        | {"latency_p50_ms": row["half"], "latency_p95_ms": row["most"]}
+        for row in rows
+    ]
+    return {"since": since, "connectors": connectors, **counted(*rows)}
 
 
 @pytest.fixture
@@ -139,12 +175,16 @@ async def test_what_is_told_is_what_the_tables_say_after_any_history(
         for table, owner in (
             ("workflow_execution", "(select w.owner_id from workflow w where w.id = r.workflow_id)"),
             ("agent_task", "user_id"),
+            ("connector_call", "user_id"),
         ):
             await feed.execute("select changefeed.watch($1::text::regclass, $2, bulk_rows => 4)", table, owner)
+    await app.execute("insert into connector (name, provider) values ('Chat', 'x'), ('Mail', 'y'), ('Never', 'z')")
     await stage.look()
     viewers = [(stage.join(str(owner)), [owner]) for owner in owners]
     viewers.append((stage.join(*map(str, owners[:2])), owners[:2]))
-    admin = stage.join(admin=True, topics=frozenset({"cost-analytics"}))
+    admin, another = (
+        stage.join(admin=True, topics=frozenset({topic})) for topic in ("cost-analytics", "connector-stats")
+    )
     other = await asyncpg.connect(database.app_dsn)
     writers = [Writer(connection, dice, owners, tame=tame) for connection in (app, other)]
     for _ in range(3):
@@ -165,13 +205,13 @@ async def test_what_is_told_is_what_the_tables_say_after_any_history(
         costs = stage.told(admin, "cost-analytics")
         if costs:
             assert summary(costs[-1]) == json.loads(await app.fetchval(COSTS))
+        for body in stage.told(another, "connector-stats")[-1:]:
+            assert body == await expected_connectors(app, body["since"])
     assert sum(sum(writer.done.values()) for writer in writers) > STEPS
     if tame:
         # All of it came from the first aggregate of each and the events since.
-        assert stage.statistics.aggregates == dict.fromkeys(stage.statistics.topics, 0) | {
-            "dashboard-stats": 3,
-            "cost-analytics": 1,
-        }
+        followed = {topic: count for topic, count in stage.statistics.aggregates.items() if topic != "connector-stats"}
+        assert followed == {"dashboard-stats": 3, "cost-analytics": 1, "system-metrics": 0}
     await other.close()
 
 
