@@ -1,4 +1,7 @@
-"""REST and the stream join without a gap: whoever reads, and subscribes from the answer's cursor, misses and repeats nothing."""
+"""REST and the stream join without a gap: whoever reads, and subscribes from the answer's cursor, misses and repeats nothing.
+
+The same is true of a host's own routes, whichever of the two dependencies they use, and of whatever else a route reads with.
+"""
 
 import asyncio
 import json
@@ -8,10 +11,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fastapi import FastAPI, Request
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from api.snapshot import STATEMENT, Place, Snapshot
 from changefeed import Owner
 from tests.support.database import Database
-from tests.support.rest import HEADER, LONGEST, Rest, served
+from tests.support.rest import HEADER, LONGEST, Rest, serving
 from tests.support.tenant import Tenant
 
 WRITERS = 4
@@ -20,10 +27,56 @@ CHANGES = 60
 LAST = 1_000_000
 
 
+ROWS = "select id::text as execution_id, progress from workflow_execution order by started_at, id"
+ROUTES = ("executions", "through-ours", "through-asyncpg", "through-sqlalchemy", "through-another-driver")
+"""The list that is ours, then the routes of a host's."""
+
+Rows = list[dict[str, Any]]
+
+
+def add_routes(app: FastAPI) -> None:
+    """As a host has them: what they read is its own business."""
+
+    @app.get("/api/v1/through-ours")
+    async def ours(snapshot: Snapshot) -> Rows:
+        return [dict(row) for row in await snapshot.connection.fetch(ROWS)]
+
+    @app.get("/api/v1/through-asyncpg")
+    async def through_asyncpg(place: Place, request: Request) -> Rows:
+        connection = await asyncpg.connect(request.app.state.dsn)
+        try:
+            async with connection.transaction(isolation="repeatable_read"):
+                await place.of(connection)
+                return [dict(row) for row in await connection.fetch(ROWS)]
+        finally:
+            await connection.close()
+
+    @app.get("/api/v1/through-sqlalchemy")
+    async def through_sqlalchemy(place: Place, request: Request) -> Rows:
+        engine: AsyncEngine = request.app.state.engine
+        async with engine.connect() as connection:
+            await place.of(connection)
+            return [dict(row) for row in (await connection.execute(text(ROWS))).mappings()]
+
+    @app.get("/api/v1/through-another-driver")
+    async def through_another_driver(place: Place, request: Request) -> Rows:
+        engine: AsyncEngine = request.app.state.engine
+        async with engine.connect() as connection:
+            rows = [dict(row) for row in (await connection.execute(text(ROWS))).mappings()]
+            # Also after the data: the transaction sees the same from its beginning to its end.
+            place.told(*(await connection.execute(text(STATEMENT))).one())
+            return rows
+
+
 @pytest.fixture
 async def rest(database: Database) -> AsyncIterator[Rest]:
-    async with served(database) as found:
+    engine = create_async_engine(
+        database.app_dsn.replace("postgresql://", "postgresql+asyncpg://"), isolation_level="REPEATABLE READ"
+    )
+    async with serving(database.feed_dsn, add_routes) as found:
+        found.app.state.dsn, found.app.state.engine = database.app_dsn, engine
         yield found
+    await engine.dispose()
 
 
 async def write(database: Database, rows: list[str], dice: random.Random) -> None:
@@ -46,10 +99,11 @@ async def write(database: Database, rows: list[str], dice: random.Random) -> Non
         await connection.close()
 
 
-async def join(rest: Rest, tenant: Tenant) -> tuple[dict[str, int], dict[str, list[int]]]:
+async def join(rest: Rest, tenant: Tenant, path: str) -> tuple[dict[str, int], dict[str, list[int]]]:
     """Read the list, then subscribe from its cursor, until every row is at its last. Returns the list, and what came."""
-    answer = await (await rest.client(tenant.id)).get("executions", params={"limit": 200})
-    listed = {item["execution_id"]: item["progress"] for item in answer.json()["items"]}
+    answer = await (await rest.client(tenant.id)).get(path, params={"limit": 200})
+    rows: Any = answer.json()
+    listed = {row["execution_id"]: row["progress"] for row in (rows["items"] if path == "executions" else rows)}
     came: dict[str, list[int]] = {row: [] for row in listed}
     owner, topics = [Owner("user", str(tenant.id))], frozenset({"executions"})
     async with rest.service.feed.subscribe(owner, since=answer.headers[HEADER], topics=topics) as subscription:
@@ -64,8 +118,9 @@ async def join(rest: Rest, tenant: Tenant) -> tuple[dict[str, int], dict[str, li
     return listed, came
 
 
+@pytest.mark.parametrize("path", ROUTES)
 async def test_a_list_and_the_events_since_its_cursor_are_every_change_once(
-    rest: Rest, database: Database, app: asyncpg.Connection
+    rest: Rest, database: Database, app: asyncpg.Connection, path: str
 ) -> None:
     tenant = await Tenant.settle(app)
     dice = random.Random(1)
@@ -76,7 +131,7 @@ async def test_a_list_and_the_events_since_its_cursor_are_every_change_once(
             tasks.create_task(write(database, own, random.Random(dice.random())))
         readers = []
         for _ in range(8):
-            readers.append(tasks.create_task(join(rest, tenant)))
+            readers.append(tasks.create_task(join(rest, tenant, path)))
             # Each begins at another moment of the writers' work: after some more of it.
             target = rest.service.feed.pulse.found + 40
             pulse = rest.service.feed.pulse
@@ -102,7 +157,7 @@ async def test_a_transaction_that_is_in_flight_while_the_answer_is_read_comes_af
     await slow.execute("update workflow_execution set status = 'running' where id = $1::text::uuid", early)
     await tenant.turn(late, "running")
     client = await rest.client(tenant.id)
-    answers = {path: await client.get(path) for path in ("stats/dashboard", "executions")}
+    answers = {path: await client.get(path) for path in ("stats/dashboard", *ROUTES)}
     await transaction.commit()
     await slow.close()
     assert answers["stats/dashboard"].json()["executions"]["by_status"] == {"pending": 1, "running": 1}
