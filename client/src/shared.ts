@@ -5,15 +5,15 @@
  * it goes, the lock goes to the next tab, which goes on from the last place that it was told; what is replayed twice is
  * dropped by its id. Where either API is missing, every tab holds a connection of its own.
  *
- * Assumes that all tabs of one name have the same user and want the same: put the user's id into the name. A tab that is
- * hidden for good or goes into the back/forward cache resigns.
+ * Assumes that all tabs of one name have the same user and want the same: put the user's id into the name; what one asks
+ * for with subscribe() is asked for all. A tab that is hidden for good or goes into the back/forward cache resigns.
  */
 
 import { Changefeed } from "./changefeed.js";
 import { type Feed, type FeedEvents, retainer } from "./feed.js";
 import { Listeners } from "./listeners.js";
 import { consoleLog } from "./log.js";
-import { type ChangefeedOptions, platformOf } from "./options.js";
+import { type ChangefeedOptions, platformOf, wishesOf } from "./options.js";
 import { Recent } from "./recent.js";
 import type { Joined } from "./signal.js";
 import { initial, type Snapshot, snapshotOf } from "./state.js";
@@ -33,8 +33,8 @@ export interface Locks {
 }
 
 export interface SharedOptions extends ChangefeedOptions {
-  /** Which tabs belong together. */
-  readonly name: string;
+  /** Which tabs belong together: those of one user. A function is asked at each start, for whoever is logged in then. */
+  readonly name: string | (() => string);
   readonly locks?: Locks;
   readonly channel?: (name: string) => Channel;
 }
@@ -42,9 +42,17 @@ export interface SharedOptions extends ChangefeedOptions {
 /** What is repeated to the other tabs. */
 const REPEATED = ["message", "joined", "resync", "unreadable", "refused", "place"] as const;
 
+/** What a tab that came later has to know: how the stream was joined, from where on it hears everything, and what of. */
+interface Welcome {
+  /** Null: not yet. */
+  readonly joined: Joined | null;
+  readonly cursor: string | null;
+  readonly wishes: Wishes;
+}
+
 type Note =
   | { readonly kind: "hello" }
-  | { readonly kind: "snapshot"; readonly snapshot: Snapshot; readonly welcome: Joined | null }
+  | { readonly kind: "snapshot"; readonly snapshot: Snapshot; readonly welcome: Welcome | null }
   | { readonly kind: "event"; readonly name: (typeof REPEATED)[number]; readonly value: never }
   | { readonly kind: "renew" }
   | { readonly kind: "wake" }
@@ -65,6 +73,8 @@ export class SharedChangefeed implements Feed {
   #joined: Joined | null = null;
   #snapshot: Snapshot = APART;
   #cursor: string | null;
+  /** What was asked for last, in whichever tab: whoever leads asks for it. */
+  #wishes: Wishes = {};
 
   readonly retain: () => () => void;
 
@@ -125,13 +135,19 @@ export class SharedChangefeed implements Feed {
   }
 
   subscribe(wishes: Wishes): void {
-    if (this.#leader) this.#leader.subscribe(wishes);
-    else this.#post({ kind: "subscribe", wishes });
+    this.#want(wishes);
+    this.#post({ kind: "subscribe", wishes });
+  }
+
+  #want(wishes: Wishes): void {
+    this.#wishes = { ...this.#wishes, ...wishesOf(wishes) };
+    this.#leader?.subscribe(wishes);
   }
 
   #join(): void {
     if (this.#resign) return;
-    const name = `changefeed:${this.#options.name}`;
+    const { name: given } = this.#options;
+    const name = `changefeed:${typeof given === "string" ? given : given()}`;
     const controller = new AbortController();
     let release = () => {};
     const resigned = new Promise<void>((resolve) => {
@@ -162,10 +178,11 @@ export class SharedChangefeed implements Feed {
 
   #leave(): void {
     if (!this.#resign) return;
-    this.#leader?.stop();
-    this.#leader = null;
+    // First, so that nobody is told of an end that is only this tab's.
     this.#channel?.close();
     this.#channel = null;
+    this.#leader?.stop();
+    this.#leader = null;
     this.#joined = null;
     this.#resign();
     this.#resign = null;
@@ -174,6 +191,7 @@ export class SharedChangefeed implements Feed {
   #lead(): void {
     const leader = new Changefeed({
       ...this.#options,
+      ...this.#wishes,
       ...(this.#cursor !== null && { since: this.#cursor }),
     });
     this.#leader = leader;
@@ -194,7 +212,7 @@ export class SharedChangefeed implements Feed {
   #hear(note: Note): void {
     switch (note.kind) {
       case "hello":
-        if (this.#leader) this.#post({ kind: "snapshot", snapshot: this.#snapshot, welcome: this.#joined });
+        if (this.#leader) this.#greet(this.#leader);
         break;
       case "renew":
         this.#leader?.renew();
@@ -203,22 +221,35 @@ export class SharedChangefeed implements Feed {
         this.#leader?.wake();
         break;
       case "subscribe":
-        this.#leader?.subscribe(note.wishes);
+        this.#want(note.wishes);
         break;
+      // Whoever holds the connection is told by it; what a former holder's tab still says comes again from there.
       case "snapshot":
+        if (this.#leader) break;
         this.#show(note.snapshot);
         if (note.welcome) this.#welcome(note.welcome);
         break;
       case "event":
+        if (this.#leader) break;
         this.#take(note.name, note.value);
         break;
     }
   }
 
+  /** A tab that opens is an application that begins: a refusal may be over. */
+  #greet(leader: Changefeed): void {
+    if (leader.getSnapshot().refusal) leader.renew();
+    const welcome = { joined: this.#joined, cursor: this.#cursor, wishes: this.#wishes };
+    this.#post({ kind: "snapshot", snapshot: this.#snapshot, welcome });
+  }
+
   /** The leader had joined before this tab came: what was fetched here before this moment may be out of date. */
-  #welcome(joined: Joined): void {
+  #welcome({ joined, cursor, wishes }: Welcome): void {
     if (this.#joined) return;
+    this.#wishes = wishes;
+    if (!joined) return;
     this.#joined = joined;
+    this.#cursor = cursor;
     this.#listeners.tell("joined", { ...joined, outcome: "first", anotherUser: false });
   }
 

@@ -94,6 +94,95 @@ test("what another tab wants, the one that holds the socket does", async () => {
   expect(second.feed.getSnapshot().state).toBe("live");
 });
 
+test("a tab that came later goes on from where it came in, when the one that holds the socket goes", async () => {
+  const { sockets, openTab } = browser();
+  const first = openTab();
+  (await joined(sockets)).say(updated("1", {}, { cursor: "cursor-1" }));
+  const late = openTab();
+  await settle();
+  expect(late.feed.cursor).toBe("cursor-1");
+  first.feed.stop();
+  const socket = await joined(sockets, { outcome: "replayed" });
+  expect(socket.url.searchParams.get("since")).toBe("cursor-1");
+});
+
+test("nobody is told of an end that is only one tab's", async () => {
+  const { sockets, openTab } = browser();
+  const [first, second] = [openTab(), openTab()];
+  await joined(sockets);
+  const states: string[] = [];
+  second.feed.on("change", ({ state }) => states.push(state));
+  first.feed.stop();
+  await joined(sockets, { outcome: "fresh" });
+  expect(states).toEqual(["connecting", "live"]);
+});
+
+test("what was asked for is asked for by whoever leads, also if it was asked before anybody did", async () => {
+  const { sockets, openTab } = browser();
+  const first = openTab({ before: (feed) => feed.subscribe({ topics: ["executions"], minInterval: 100 }) });
+  const second = openTab();
+  const socket = await joined(sockets);
+  expect(socket.url.searchParams.get("topics")).toBe("executions");
+  second.feed.subscribe({ topics: ["agent-tasks"] });
+  const third = openTab();
+  await settle();
+  expect(socket.sent).toEqual([{ type: "subscribe", topics: ["agent-tasks"], min_interval: 100 }]);
+  for (const gone of [first, second]) {
+    gone.feed.stop();
+    const { url } = await joined(sockets, { outcome: "fresh" });
+    expect([url.searchParams.get("topics"), url.searchParams.get("min_interval")]).toEqual([
+      "agent-tasks",
+      "100",
+    ]);
+  }
+  expect(third.feed.leading).toBe(true);
+});
+
+test("what a former holder's tab still says is not heard by the one that holds the socket now", async () => {
+  const { sockets, openTab, channels } = browser();
+  const { feed, ids } = openTab();
+  await joined(sockets);
+  const former = channels.open("changefeed:ada");
+  const gone = { state: "offline", transport: null, userId: null, admin: false, refusal: null };
+  former.postMessage({ kind: "snapshot", snapshot: gone, welcome: null });
+  former.postMessage({ kind: "event", name: "message", value: updated("1") });
+  former.postMessage({ kind: "event", name: "place", value: "cursor-of-before" });
+  await settle();
+  expect([feed.getSnapshot().state, feed.cursor, ids]).toEqual(["live", "cursor-0", []]);
+});
+
+test("a tab that is opened after a refusal tries again, for all of them", async () => {
+  const { sockets, openTab } = browser();
+  const first = openTab();
+  (await joined(sockets)).end(4403);
+  await settle();
+  expect(first.feed.getSnapshot().refusal?.code).toBe(4403);
+  const late = openTab();
+  const socket = await joined(sockets);
+  for (const { feed } of [first, late]) expect(feed.getSnapshot().state).toBe("live");
+  const refused: number[] = [];
+  late.feed.on("refused", ({ code }) => refused.push(code));
+  socket.end(4403);
+  await settle();
+  expect(refused).toEqual([4403]);
+  expect(sockets).toHaveLength(2);
+});
+
+test("whoever is logged in at the start says which tabs belong together", async () => {
+  const { sockets, openTab } = browser();
+  openTab();
+  let user = "bob";
+  const { feed } = openTab({ name: () => user });
+  await settle();
+  expect(sockets).toHaveLength(2);
+  feed.forget();
+  user = "ada";
+  feed.start();
+  await settle();
+  expect(feed.leading).toBe(false);
+  expect(sockets).toHaveLength(2);
+});
+
 test("after stop() no tab leaves anything behind, also one that never held the socket", async () => {
   const { sockets, openTab } = browser();
   const tabs = [openTab(), openTab()];

@@ -3,11 +3,17 @@
  * provider (main.tsx) and `usePolling(...)` where there was a number.
  */
 
-import { Changefeed } from "changefeed-client";
+import { Changefeed, type Feed, SharedChangefeed } from "changefeed-client";
 import type { Rules } from "changefeed-client/react";
-import { currentToken, isAdministrator, onToken } from "./session.js";
+import { currentToken, isAdministrator, onToken, userOf } from "./session.js";
 
-export const feed = new Changefeed({ url: location.origin, getToken: currentToken });
+const options = { url: location.origin, getToken: currentToken };
+
+/** `?tabs=shared`: one connection for all tabs of a user. */
+export const feed: Feed =
+  new URLSearchParams(location.search).get("tabs") === "shared"
+    ? new SharedChangefeed({ ...options, name: () => userOf(currentToken() ?? "") })
+    : new Changefeed(options);
 
 /** No more than is shown: what nobody looks at need not be sent. */
 const SHOWN = ["executions", "dashboard-stats"];
@@ -15,7 +21,7 @@ const SHOWN_TO_ADMINISTRATORS = [...SHOWN, "system-metrics", "cost-analytics", "
 
 function choose(): void {
   const token = currentToken();
-  feed.subscribe({ topics: token && isAdministrator(token) ? SHOWN_TO_ADMINISTRATORS : SHOWN });
+  if (token) feed.subscribe({ topics: isAdministrator(token) ? SHOWN_TO_ADMINISTRATORS : SHOWN });
 }
 
 choose();

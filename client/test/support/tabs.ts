@@ -1,6 +1,6 @@
 /** A browser with several tabs: its locks and its channels. */
 
-import { type Channel, type Locks, SharedChangefeed } from "../../src/shared.js";
+import { type Channel, type Locks, SharedChangefeed, type SharedOptions } from "../../src/shared.js";
 import { FakeView, socketry } from "./sockets.js";
 
 /** Locks, granted in the order in which they were asked for. */
@@ -68,14 +68,20 @@ class FakeChannel implements Channel {
   }
 }
 
+interface Opened {
+  readonly name?: SharedOptions["name"];
+  /** Done before the feed is started. */
+  readonly before?: (feed: SharedChangefeed) => void;
+}
+
 export function browser() {
   const { sockets, WebSocket } = socketry();
   const locks = new FakeLocks();
   const channels = new FakeChannels();
-  const openTab = () => {
+  const openTab = ({ before, name = "ada" }: Opened = {}) => {
     const view = new FakeView();
     const feed = new SharedChangefeed({
-      name: "ada",
+      name,
       url: "https://example.test",
       getToken: () => "token",
       transports: ["websocket"],
@@ -89,8 +95,9 @@ export function browser() {
     const outcomes: string[] = [];
     feed.on("message", ({ id }) => ids.push(String(id)));
     feed.on("joined", ({ outcome }) => outcomes.push(outcome));
+    before?.(feed);
     feed.start();
     return { feed, view, ids, outcomes };
   };
-  return { sockets, openTab };
+  return { sockets, openTab, channels };
 }
