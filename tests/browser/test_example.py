@@ -148,6 +148,20 @@ async def test_the_switch_leads_to_polling_and_back(
     assert len(opened.sockets) == 2
 
 
+async def test_while_both_are_compared_it_is_live_and_polls_as_well(
+    context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    await context.clock.install()
+    opened = await (await tab(context, delivered.url, query="?mode=both")).live()
+    await app.execute(SET_PROGRESS, host.EXECUTION, 76)
+    await expect(opened.row()).to_contain_text(" 76 %")
+    await opened.page.wait_for_load_state("networkidle")
+    async with opened.page.expect_request(re.compile(r"/api/v1/executions\?")):
+        await opened.page.clock.fast_forward(10_000)
+    await expect(opened.indicator).to_have_text("Live")
+    assert len(opened.sockets) == 1
+
+
 async def test_logging_out_closes_the_socket_and_clears_cursor_and_cache(
     context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
 ) -> None:

@@ -21,14 +21,18 @@ const queries = new QueryClient({
   },
 });
 
+/** `?mode=`: `polling`, as it was; `both`, to compare them; `live`, with polling where it is not. */
+const mode = new URLSearchParams(location.search).get("mode") ?? "live";
+
 function Application() {
   const token = useToken();
-  const [live, setLive] = useState(new URLSearchParams(location.search).get("mode") !== "polling");
+  const [live, setLive] = useState(mode !== "polling");
   return (
     <ChangefeedProvider
       feed={feed}
       rules={rules}
       enabled={live}
+      polling={mode === "both" ? "always" : "fallback"}
       user={token && userOf(token)}
       onAuthFailed={() => setToken(null)}
     >

@@ -8,6 +8,8 @@ export interface Provided {
   readonly feed: Feed;
   /** What is shown where there is to be no connection: `polling` where that was chosen, `offline` where nobody is logged in. */
   readonly instead: FeedState | null;
+  /** Whether queries are polled also while it is live. */
+  readonly alwaysPolling: boolean;
   readonly logout: () => void;
 }
 

@@ -26,9 +26,10 @@ export function useFeedSnapshot(): Snapshot {
   return useSyncExternalStore(subscribe, feed.getSnapshot, feed.getSnapshot);
 }
 
-/** For a query's `refetchInterval`: polls only while changes do not arrive by themselves. */
+/** For a query's `refetchInterval`: polls only while changes do not arrive by themselves, unless the provider says otherwise. */
 export function usePolling(milliseconds: number): number | false {
-  return useChangefeed().isConnected ? false : milliseconds;
+  const { alwaysPolling } = useProvided();
+  return useChangefeed().isConnected && !alwaysPolling ? false : milliseconds;
 }
 
 /** Calls the handler with each message of a type. */

@@ -19,6 +19,8 @@ export interface ChangefeedProviderProps {
   readonly rules: Rules;
   /** False: no connection; everything polls. */
   readonly enabled?: boolean;
+  /** `fallback`: while it is not live. `always`: beside it as well, to compare the two while moving over. */
+  readonly polling?: "fallback" | "always";
   /** Who is logged in; null: nobody. Where it is left out, log out with useLogout(). */
   readonly user?: string | null;
   /** There is no (valid) token, or the user was sent away: go to the login. */
@@ -30,7 +32,7 @@ export interface ChangefeedProviderProps {
 const AUTH_FAILED = new Set([4401, 4403]);
 
 export function ChangefeedProvider(props: ChangefeedProviderProps): ReactElement {
-  const { feed, rules, enabled = true, user, onAuthFailed, children } = props;
+  const { feed, rules, enabled = true, polling = "fallback", user, onAuthFailed, children } = props;
   const client = useQueryClient();
   const running = enabled && user !== null;
   const instead: FeedState | null = running ? null : user === null ? "offline" : "polling";
@@ -66,16 +68,18 @@ export function ChangefeedProvider(props: ChangefeedProviderProps): ReactElement
   // biome-ignore lint/correctness/useExhaustiveDependencies: the user is not read here, but must start a new connection.
   useEffect(() => (running ? feed.retain() : undefined), [feed, running, user]);
 
+  const alwaysPolling = polling === "always";
   const value = useMemo(
     () => ({
       feed,
       instead,
+      alwaysPolling,
       logout: () => {
         feed.forget();
         emptyCache(client);
       },
     }),
-    [feed, instead, client],
+    [feed, instead, alwaysPolling, client],
   );
   // Not the shorter form of React 19: 18 is supported as well.
   return <ChangefeedContext.Provider value={value}>{children}</ChangefeedContext.Provider>;

@@ -107,6 +107,19 @@ describe("state and polling", () => {
     expect(text()[1]).toBe("false");
   });
 
+  test("while both are compared, polling goes on beside it, and can be switched off", async () => {
+    const { join, change, text } = mount({ polling: "always" });
+    await join();
+    await pass(1_000);
+    const before = fetches;
+    await pass(30_000);
+    expect(text()[0]).toBe("live");
+    expect(fetches).toBe(before + 1);
+    change({ polling: "fallback" });
+    await pass(30_000);
+    expect(fetches).toBe(before + 1);
+  });
+
   test("a message fetches what its rule names, and handlers hear it", async () => {
     const { join } = mount();
     const socket = await join();
