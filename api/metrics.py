@@ -6,6 +6,7 @@ never meet. No label is a user's, an owner's or a client's: every label's values
 tables that are watched. `docs/monitoring.md` says of each what it means; a test keeps the two the same.
 """
 
+import asyncio
 import hmac
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -63,6 +64,7 @@ class Figures(Collector):
             present[client.transport] += 1
         yield _gauge("connections", "Connections that were let in and are here", _by(present), "transport")
         yield _gauge("visitors", "Connections, also of those whose names are not yet known", service.visitors)
+        yield _gauge("tasks", "Tasks of this process's event loop", _tasks())
         yield _counter("connections_opened", "Connections that were let in", _by(counts.opened), "transport")
         yield _counter(
             "connections_closed", "Connections that ended or were refused", counts.closed, "transport", "code"
@@ -187,6 +189,13 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: Any) -> Metr
     for labels, number in (value if isinstance(value, Mapping) else {} if value is None else {(): value}).items():
         family.add_metric(labels, float(number))
     return family
+
+
+def _tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # No event loop is running here, so neither is a task.
+        return 0
 
 
 def _by(numbers: Mapping[str, float]) -> dict[tuple[str, ...], float]:

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from . import backlog, dashboard, latency, resuming, sockets, stalled, writing
+from . import backlog, dashboard, latency, leaks, resuming, sockets, stalled, writing
 from .place import ROOT, machine
 from .result import Result
 
@@ -28,6 +28,7 @@ def chosen(quick: bool) -> dict[str, Measure]:
             "resuming": lambda: resuming.measure(200),
             "stalled": lambda: stalled.measure(50, 5, 100, 5),
             "dashboard": lambda: dashboard.measure(0.5),
+            "leaks": lambda: leaks.measure(0.2),
         }
     return {
         "writing": lambda: writing.measure(7, 6),
@@ -37,6 +38,7 @@ def chosen(quick: bool) -> dict[str, Measure]:
         "resuming": lambda: resuming.measure(10_000),
         "stalled": lambda: stalled.measure(1000, 100, 1000, 20),
         "dashboard": lambda: dashboard.measure(10),
+        "leaks": lambda: leaks.measure(10),
     }
 
 

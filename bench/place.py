@@ -154,12 +154,6 @@ async def until_ready(url: str) -> None:
     raise RuntimeError(f"{url} did not become ready")
 
 
-def resident_bytes(pid: int) -> int:
-    """What a process holds in memory."""
-    fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def machine() -> str:
     """What the figures were taken on."""
     model = "unknown processor"

@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from demo.postgres import free_port
+from tests.support.footprint import resident_bytes
 
-from .place import Place, api, furnish, postgres, process, resident_bytes, until_ready
+from .place import Place, api, furnish, postgres, process, until_ready
 from .result import Result
 from .wire import Socket, connect
 

@@ -2,8 +2,10 @@
 
 import statistics
 
+from tests.support.footprint import resident_bytes
+
 from .latency import observed
-from .place import api, furnish, postgres, resident_bytes
+from .place import api, furnish, postgres
 from .result import Result
 
 

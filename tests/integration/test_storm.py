@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.integration.vocabulary import PATIENCE, Connection
-from tests.operation.scrape import scraped
 from tests.support.database import Database
+from tests.support.scrape import scraped
 from tests.support.service import ServiceProcess, services
 from tests.support.site import Site, site
 from tests.support.tenant import Tenant

@@ -13,7 +13,7 @@ from changefeed.errors import ConfigurationError
 from changefeed.event import Owner
 from changefeed.mapping import EventMapping
 from changefeed.settings import Settings
-from tests.operation.scrape import until
+from tests.support.scrape import until
 from tests.support.service import Process, environment
 from tests.support.site import Site
 

@@ -5,8 +5,8 @@ import re
 import asyncpg
 import httpx
 
-from tests.operation.scrape import scraped, until
 from tests.support.issuer import SECRET, claims, token
+from tests.support.scrape import scraped, until
 from tests.support.site import Site
 
 
@@ -60,6 +60,7 @@ async def test_after_known_traffic_every_count_is_exactly_what_happened(own: Sit
     assert found.value("capture_to_send_seconds_bucket", le="+Inf") == 2 * 3 + 4
     assert found.value("messages_waiting") == found.value("messages_waiting_max") == 0
     assert found.value("visitors") == 6
+    assert (found.value("tasks") or 0) >= 2 * 6
     assert (found.value("ready"), found.value("relay_connected"), found.value("relay_leading")) == (1, 1, 1)
     assert found.value("listener_connections_total") == 1
     # The workflows have no triggers of rows, so: an insert and four updates.
