@@ -111,6 +111,7 @@ class Figures(Collector):
         yield _gauge("relay_last_look_age_seconds", "Since the log was read; infinite before the first time", age)
         yield _counter("relay_looks", "Times the log was read", pulse.looks)
         yield _counter("relay_events", "Events read from the log", pulse.found)
+        yield _counter("relay_copies", "Batches taken from the stream instead", pulse.copies)
         yield _counter("relay_windows", "Windows of the log too large for one answer", pulse.windows)
         yield _counter("relay_sleeps", "Times the relay fell asleep", pulse.slept)
         yield _counter("relay_rings", "Notifications heard", pulse.rings)

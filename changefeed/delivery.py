@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from . import eventlog
+from .copy import Copy
 from .cursor import Cursor, Snapshot
 from .errors import EpochEndedError
 from .event import Batch, Event
@@ -38,6 +39,29 @@ class Delivery:
         self._clock = clock
         self._sent: list[tuple[Snapshot, int]] = []
         """Of windows that were interrupted, the end and the seq up to which they have been published."""
+        self._out: Callable[[Copy], None] | None = None
+        self._copied: Cursor | None = None
+        """The place up to which copies reach."""
+        self._whole = True
+        """Whether all that came after it was published in one piece."""
+
+    def copy_to(self, out: Callable[[Copy], None] | None) -> None:
+        """From now on each batch is copied to `out`; None: to nobody."""
+        self._out, self._copied, self._whole = out, self._hub.cursor, True
+
+    def join(self, copy: Copy) -> bool:
+        """What is new in a copy goes to the hub. Returns False where it does not join on: then the log must be read."""
+        place = self._hub.cursor
+        assert place is not None
+        if copy.known(place):
+            return True
+        batch = copy.joined(place)
+        if batch is None:
+            return False
+        assert batch.cursor is not None
+        self._publish(batch.events, batch.cursor, batch.begun)
+        self._pulse.joined(len(batch.events))
+        return True
 
     async def deliver(self, connection: asyncpg.Connection[Any], place: Cursor, page: eventlog.Page) -> int:
         """What one look at the log after `place` has found. Returns how many events that were."""
@@ -53,6 +77,7 @@ class Delivery:
         """Events are missing: everybody is told to refetch, and goes on from `cursor`."""
         self._sent.clear()
         self._hub.restart(cursor, reason, begun)
+        self._copied = cursor
 
     async def seed(self, connection: asyncpg.Connection[Any]) -> None:
         """Let the window in memory begin with what the log has, unless it did so already.
@@ -78,6 +103,8 @@ class Delivery:
         seed.plant(window, page.floor)
 
     def _publish(self, events: Sequence[Event], cursor: Cursor | None, begun: int | None = None) -> None:
+        if self._sent or cursor is None:
+            self._whole = False
         if self._sent:
             # A window that was interrupted begins anew: what was published of it is not published again.
             sent = self._sent
@@ -85,6 +112,16 @@ class Delivery:
         self._hub.publish(Batch(tuple(events), cursor, begun), self._clock())
         if cursor is not None:
             self._sent.clear()
+            if self._out is not None and (events or not self._whole):
+                self._copy(self._out, events, cursor, begun)
+            self._whole = True
+
+    def _copy(self, out: Callable[[Copy], None], events: Sequence[Event], cursor: Cursor, begun: int | None) -> None:
+        # From where the last copy ended: between that place and this one's there was nothing.
+        copied, self._copied = self._copied, cursor
+        if copied is not None and begun is not None and copied.epoch == cursor.epoch:
+            whole = tuple(events) if self._whole else None
+            out(Copy(cursor.epoch, copied.snapshot, cursor.snapshot, begun, whole))
 
     async def _read_window(self, connection: asyncpg.Connection[Any], place: Cursor) -> int:
         """A window too large for one answer, page by page. Its place is reached with its last page."""

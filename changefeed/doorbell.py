@@ -5,6 +5,7 @@ before looking, not after. Used from the event loop's thread alone.
 """
 
 import asyncio
+from contextlib import suppress
 
 
 class Doorbell:
@@ -12,11 +13,17 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._rung = False
         self._asked_at = float("-inf")
         self._asked_again = False
 
     def ring(self) -> None:
         """Wake whoever waits, or the next who does."""
+        self._rung = True
+        self._event.set()
+
+    def stir(self) -> None:
+        """Wake whoever waits, without a ring: there is something else for him than to look."""
         self._event.set()
 
     def ask(self, apart: float) -> None:
@@ -31,21 +38,22 @@ class Doorbell:
 
     def clear(self) -> None:
         """Forget the ring. What it was for must be looked at after this, or it is lost."""
+        self._rung = False
         self._event.clear()
 
     @property
     def rung(self) -> bool:
         """Whether somebody rang since the last clear."""
-        return self._event.is_set()
+        return self._rung
 
     async def wait(self, timeout: float) -> bool:
-        """Until rung, at most `timeout` seconds. Returns whether it was rung."""
-        try:
+        """Until rung or stirred, at most `timeout` seconds. Returns whether it was rung. Being stirred is forgotten with it."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._event.wait()
-        except TimeoutError:
-            return False
-        return True
+        if not self._rung:
+            self._event.clear()
+        return self._rung
 
     def _ask(self) -> None:
         self._asked_at = asyncio.get_running_loop().time()

@@ -32,6 +32,10 @@ class CursorError(ChangefeedError):
     """A text that is no cursor of ours."""
 
 
+class CopyError(ChangefeedError):
+    """A text that is no copy of a batch."""
+
+
 class NotInstalledError(ChangefeedError):
     """The database lacks the schema `changefeed`, or a version of it that this release can use."""
 

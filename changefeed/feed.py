@@ -8,13 +8,15 @@ The only place that constructs these parts. Guarantees: leaving the block ends e
 Starting needs no database: until it is reachable, `feed.pulse` says why nothing is live.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
@@ -39,6 +41,9 @@ from .subscription import Change, Greeting, Subscription
 from .vitals import Vitals
 from .window import Window
 from .witness import Witness
+
+if TYPE_CHECKING:
+    from .stream import Stream
 
 logger = logging.getLogger("changefeed.feed")
 
@@ -65,7 +70,7 @@ class Feed:
         self._dsn = settings.dsn
         self.mapping = EventMapping(settings.sources)
         self.hub = Hub(self.mapping, Window(settings.window_events, settings.window_bytes))
-        self.relay = Relay(self._dsn, settings, self.hub, time.monotonic)
+        self.relay = Relay(self._dsn, settings, self.hub, time.monotonic, _stream(settings.source))
         self.catalogue = Catalogue(settings.sources)
         self.statistics = Statistics(
             offered(settings) if statistics else (), time.monotonic, settings.statistics_check_interval, self._reckon
@@ -230,11 +235,23 @@ class _Queue:
         """Nothing is derived here."""
 
 
+def _stream(url: str | None) -> Stream | None:
+    if url is None:
+        return None
+    try:
+        from .stream import Stream
+    except ImportError as error:
+        raise ConfigurationError(
+            f"CHANGEFEED_SOURCE needs a package that is not here ({error.name}). Run: pip install 'changefeed[redis]'"
+        ) from None
+    return Stream(url)
+
+
 async def _left_as_it_was(_connection: object) -> None:
     """Our statements leave nothing behind in a session, so it need not be cleared after each: that is a query of its own."""
 
 
-async def _closed(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def _closed(pool: asyncpg.Pool[asyncpg.Record]) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await pool.close()
@@ -242,7 +259,7 @@ async def _closed(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         pool.terminate()
 
 
-async def _ended(task: "asyncio.Task[None]") -> None:
+async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     # Where the network is frozen, asyncpg waits for the server to confirm even that a statement was cancelled; it gives up
     # when its pool is ended, which comes after this.

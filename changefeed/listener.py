@@ -89,6 +89,10 @@ class Listener:
         """Let the leader know that somebody wants to be rung."""
         await self._lock("pg_try_advisory_lock_shared", FOLLOWER)
 
+    async def unfollow(self) -> None:
+        """The leader need not ring for this one."""
+        await self.value("select pg_advisory_unlock_shared($1, $2)", LOCK_CLASS, FOLLOWER)
+
     async def try_sleep(self) -> bool:
         """Take the lock "asleep". Refused while a writer is in flight who believes the relay awake."""
         return await self._lock("pg_try_advisory_lock", ASLEEP)

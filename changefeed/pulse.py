@@ -41,7 +41,9 @@ class Pulse:
         self.ended = 0
         """The number of the last one that came to an end: whoever waits for a newer one has seen what there was."""
         self.found = 0
-        """Events read from the log."""
+        """Events read from the log, or from the stream."""
+        self.copies = 0
+        """Batches taken from the stream instead."""
         self.windows = 0
         """Windows too large for one answer."""
         self.connections = 0
@@ -114,6 +116,12 @@ class Pulse:
         self.ended = self.begun
         self.found += found
         self.looked_at = now
+        self.move()
+
+    def joined(self, found: int) -> None:
+        """A copy was taken from the stream, instead of a look."""
+        self.copies += 1
+        self.found += found
         self.move()
 
     def rest(self, *, asleep: bool, heard: int) -> None:

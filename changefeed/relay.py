@@ -6,9 +6,13 @@ is made again, and LISTEN comes before the first look, so that nothing falls bet
 off from, never swallowed, never fatal. Assumes that nobody else writes to the hub's place in the log.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -21,12 +25,16 @@ from .doorbell import Doorbell
 from .errors import ChangefeedError, EpochEndedError
 from .handover import REMEMBERED
 from .hub import Hub
+from .intake import Intake
 from .listener import Listener
 from .pulse import Pulse
 from .settings import Settings
 from .sql import query
 from .vigil import Step, Vigil
 from .watch import watches
+
+if TYPE_CHECKING:
+    from .stream import Stream  # its client is not installed everywhere
 
 logger = logging.getLogger("changefeed.relay")
 
@@ -44,12 +52,15 @@ LOST = eventlog.LOST
 class Relay:
     """One process's relay. `run` it in a task of its own."""
 
-    def __init__(self, dsn: str, settings: Settings, hub: Hub, clock: Callable[[], float]) -> None:
-        """`clock`: seconds, of a clock that does not go back."""
+    def __init__(
+        self, dsn: str, settings: Settings, hub: Hub, clock: Callable[[], float], stream: Stream | None = None
+    ) -> None:
+        """`clock`: seconds, of a clock that does not go back. `stream`: where batches are copied to, and read from."""
         self._dsn = dsn
         self._settings = settings
         self._hub = hub
         self._clock = clock
+        self._stream = stream
         self._bell = Doorbell()
         self._said: str | None = None
         self._watch_changes = -1
@@ -114,7 +125,7 @@ class Relay:
     async def _begin(self, listener: Listener) -> Chores | None:
         """Find our place: where we were, if the log is still that one. Returns the leader's chores, if we lead."""
         chores = await self._try_to_lead(listener)
-        if chores is None:
+        if chores is None and self._stream is None:
             await listener.follow()
         cursor, begun = await self._present(listener)
         hub = self._hub
@@ -161,7 +172,16 @@ class Relay:
                 return Cursor(row["name"], page.snapshot), page.begun
 
     async def _lead(self, listener: Listener, chores: Chores) -> None:
-        """The leader's life: the vigil's steps, one after the other, and the chores between them."""
+        """The leader's life, with a copy of each batch into the stream, if there is one."""
+        async with AsyncExitStack() as stack:
+            if self._stream is not None:
+                out = await stack.enter_async_context(self._stream.writing(self._epoch))
+                stack.callback(self._delivery.copy_to, None)
+                self._delivery.copy_to(out)
+            await self._keep_vigil(listener, chores)
+
+    async def _keep_vigil(self, listener: Listener, chores: Chores) -> None:
+        """The vigil's steps, one after the other, and the chores between them."""
         doorbell = chores.doorbell
         vigil = self._vigil(doorbell)
         step = Step.LOOK
@@ -202,19 +222,32 @@ class Relay:
 
     async def _follow(self, listener: Listener) -> Chores:
         """A follower's life, until the leader is gone and this one leads."""
-        checked = self._clock()
-        while True:
-            await self._look(listener)
-            if self._settings.relay and self._clock() - checked >= FOLLOWER_CHECK:
-                checked = self._clock()
-                if (chores := await self._try_to_lead(listener)) is not None:
-                    self.pulse.up(leading=True)
-                    return chores
-                pid = await listener.end_frozen_leader(self._settings.heartbeat_timeout)
-                if pid is not None:
-                    logger.warning("the leading relay was frozen: ended its database session %d", pid)
-            self.pulse.rest(asleep=False, heard=listener.heard)
-            await self._bell.wait(min(self._settings.safety_interval, FOLLOWER_CHECK))
+        async with AsyncExitStack() as stack:
+            intake = None
+            if self._stream is not None:
+                copies = await stack.enter_async_context(self._stream.reading(self._epoch, self._bell))
+                intake = Intake(copies, self._bell, self._delivery, self._clock)
+            checked = self._clock()
+            while True:
+                found = await self._look(listener)
+                if intake is not None and intake.missed(found):
+                    await (listener.follow() if intake.wants_bell else listener.unfollow())
+                if self._settings.relay and self._clock() - checked >= FOLLOWER_CHECK:
+                    checked = self._clock()
+                    if (chores := await self._try_to_lead(listener)) is not None:
+                        self.pulse.up(leading=True)
+                        return chores
+                    pid = await listener.end_frozen_leader(self._settings.heartbeat_timeout)
+                    if pid is not None:
+                        logger.warning("the leading relay was frozen: ended its database session %d", pid)
+                self.pulse.rest(asleep=False, heard=listener.heard)
+                delay = min(self._settings.safety_interval, FOLLOWER_CHECK)
+                await (self._bell.wait(delay) if intake is None else intake.take(delay))
+
+    @property
+    def _epoch(self) -> str:
+        assert self._hub.cursor is not None
+        return self._hub.cursor.epoch
 
     async def _look(self, listener: Listener) -> int:
         """Read the log and publish what is there. Returns how many events that were."""

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     connectors: ConnectorTables | None = ConnectorTables()
     """The tables that `connector-stats` is made from. `null`: there are none."""
 
+    source: str | None = None
+    """`redis://HOST:PORT/DB`: through it the leader's batches reach the other processes. Unset: each reads the log."""
     relay: bool = True
     """Whether this process may be elected to lead. With `false` it follows whoever leads."""
     poll_interval: float = Field(default=0.005, gt=0, le=1)
@@ -171,6 +173,14 @@ class Settings(BaseSettings):
         if scheme.partition("+")[0] not in ("postgres", "postgresql"):
             raise ValueError(f"{scheme}:// is not PostgreSQL. Use postgresql://user:password@host:port/database")
         return f"postgresql://{rest}"
+
+    @field_validator("source")
+    @classmethod
+    def _stream(cls, value: str | None) -> str | None:
+        schemes = ("redis", "rediss", "valkey", "valkeys", "unix")
+        if value and urlsplit(value).scheme not in schemes:
+            raise ValueError("that is no Redis or Valkey. Use redis://user:password@host:port/0, or leave it out")
+        return value or None
 
     @field_validator("jwt_secret")
     @classmethod

@@ -78,3 +78,16 @@ async def test_asking_keeps_no_ring_waiting() -> None:
     bell.ask(LONG)
     bell.ring()
     assert bell.rung
+
+
+async def test_whoever_is_stirred_wakes_without_a_ring_and_waits_the_next_time() -> None:
+    bell = Doorbell()
+    bell.stir()
+    assert not await bell.wait(LONG)
+    waiting = asyncio.create_task(bell.wait(LONG))
+    await asyncio.sleep(0)
+    assert not waiting.done(), "being stirred is forgotten once it has been noticed"
+    bell.ring()
+    assert await waiting
+    bell.stir()
+    assert bell.rung, "being stirred takes no ring away"
