@@ -57,6 +57,9 @@ const NO_TOKEN = { code: 4401, message: "the application has no (other) token" }
 
 const halt = (machine: Machine, { forget }: InputOf<"stop">): Step => stop(machine, forget);
 const open = (machine: Machine, _: unknown, moment: Moment): Step => connect(machine, moment);
+/** What was refused before says nothing of the token that there is now. */
+const afresh = (machine: Machine, _: unknown, moment: Moment): Step =>
+  connect({ ...machine, tokenRefused: false }, moment);
 const overdue = { kind: "lost", code: 1006, reason: "not ready in time", retryAfter: null } as const;
 
 /** What phases without a connection have in common. */
@@ -96,7 +99,8 @@ export const TABLE: Table = {
   connecting: {
     start: ignore,
     stop: halt,
-    renew: ignore,
+    // The token that is on its way was asked for before.
+    renew: afresh,
     // The address that is being opened names what was wanted before.
     subscribe: open,
     ready: (machine, { message }, moment) => join(machine, machine.phase.attempt, message, moment),
@@ -190,8 +194,8 @@ export const TABLE: Table = {
   },
   refused: {
     ...apart,
-    start: (machine, _, moment) => connect({ ...machine, tokenRefused: false }, moment),
-    renew: (machine, _, moment) => connect({ ...machine, tokenRefused: false }, moment),
+    start: afresh,
+    renew: afresh,
     online: ignore,
     offline: ignore,
     visible: ignore,

@@ -1,73 +1,28 @@
 /**
- * The client against the real server and a real PostgreSQL: CHANGEFEED_DEMO names the `demo.json` of a `make demo` that runs.
- * Skipped where it does not.
+ * The client against the real server and a real PostgreSQL: CHANGEFEED_DEMO names its `demo.json`. Skipped where there is none;
+ * the repository's own suite runs it.
  */
 
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
-import { WebSocket } from "ws";
-import { Changefeed } from "../src/changefeed.js";
-import type { FeedEvents } from "../src/feed.js";
+import type { Changefeed } from "../src/changefeed.js";
 import type { ChangefeedOptions } from "../src/options.js";
 import type { Transport } from "../src/state.js";
+import { absent, demo, move, nodeIn, open as opened, told } from "./support/demo.js";
 
-interface Demo {
-  readonly url: string;
-  readonly psql: string;
-  readonly tokens: Readonly<Record<"user1" | "user2" | "admin", string>>;
-  readonly execution_id: string;
-}
-
-const path = process.env.CHANGEFEED_DEMO;
-const demo: Demo = path ? JSON.parse(readFileSync(path, "utf8")) : ({} as Demo);
 const feeds: Changefeed[] = [];
 
 afterEach(() => {
   for (const feed of feeds.splice(0)) feed.stop();
 });
 
-function open(user: keyof Demo["tokens"], options: Partial<ChangefeedOptions> = {}) {
-  const platform = { WebSocket: WebSocket as never };
-  const feed = new Changefeed({ url: demo.url, getToken: () => demo.tokens[user], platform, ...options });
+function open(user: keyof typeof demo.tokens, options: Partial<ChangefeedOptions> = {}) {
+  const feed = opened(user, options);
   feeds.push(feed);
   return feed;
 }
 
-function told<K extends keyof FeedEvents>(
-  feed: Changefeed,
-  name: K,
-  fits: (value: FeedEvents[K]) => boolean,
-) {
-  return new Promise<FeedEvents[K]>((resolve) => {
-    const off = feed.on(name, (value) => {
-      if (!fits(value)) return;
-      off();
-      resolve(value);
-    });
-  });
-}
-
-/** The application's own SQL; it knows nothing of changefeed. */
-function progress(value: number): void {
-  const [command = "psql", ...rest] = demo.psql.split(" ");
-  const sql = `update workflow_execution set progress = ${value} where id = '${demo.execution_id}'`;
-  execFileSync(command, [...rest, "-qc", sql]);
-}
-
-const shows = (value: number) => (message: FeedEvents["message"]) =>
-  message.type === "execution-updated" &&
-  message.data.execution_id === demo.execution_id &&
-  message.data.progress === value;
-
-/** Another value than the row has, for this run. */
-let last = Date.now() % 40;
-const other = () => {
-  last = (last + 1) % 90;
-  return last;
-};
-
-describe.skipIf(!path)("against the real server", () => {
+describe.skipIf(absent)("against the real server", () => {
   describe.each<Transport>(["websocket", "sse", "poll"])("over %s", (transport) => {
     test("a row that SQL changes reaches its owner, and nobody else", async () => {
       const [owner, stranger] = [
@@ -83,9 +38,9 @@ describe.skipIf(!path)("against the real server", () => {
       owner.start();
       stranger.start();
       await Promise.all(ready);
-      const value = other();
-      const arrived = told(owner, "message", shows(value));
-      progress(value);
+      const node = randomUUID();
+      const arrived = told(owner, "message", (message) => nodeIn(message) === node);
+      await move(node);
       await arrived;
       expect(overheard).toEqual([]);
       expect(owner.getSnapshot().transport).toBe(transport);
@@ -97,18 +52,19 @@ describe.skipIf(!path)("against the real server", () => {
       feed.start();
       await ready;
       feed.stop();
-      const values = [other(), other(), other()];
-      for (const value of values) progress(value);
+      const nodes = [randomUUID(), randomUUID(), randomUUID()];
+      for (const node of nodes) await move(node);
       const seen: unknown[] = [];
-      feed.on("message", ({ type, data }) => {
-        if (type === "execution-updated" && data.execution_id === demo.execution_id) seen.push(data.progress);
+      feed.on("message", (message) => {
+        const node = nodeIn(message);
+        if (node) seen.push(node);
       });
       const again = told(feed, "joined", () => true);
-      const arrived = told(feed, "message", shows(values[2] ?? 0));
+      const arrived = told(feed, "message", (message) => nodeIn(message) === nodes[2]);
       feed.start();
       expect((await again).outcome).toBe("replayed");
       await arrived;
-      expect(seen).toEqual(values);
+      expect(seen).toEqual(nodes);
     });
 
     test("a token that is none is refused", async () => {
@@ -148,9 +104,9 @@ describe.skipIf(!path)("against the real server", () => {
     feed.subscribe({ topics: ["executions"], mode: "state", minInterval: 100 });
     expect((await answered).outcome).toBe("fresh");
     feed.wake();
-    const value = other();
-    const arrived = told(feed, "message", shows(value));
-    progress(value);
+    const node = randomUUID();
+    const arrived = told(feed, "message", (message) => nodeIn(message) === node);
+    await move(node);
     await arrived;
     expect(feed.getSnapshot().state).toBe("live");
   });

@@ -1,6 +1,7 @@
 /** Tokens that expire. */
 
 import { describe, expect, test } from "vitest";
+import { closed } from "./support/closings.js";
 import { message, ready } from "./support/messages.js";
 import { only, World } from "./support/world.js";
 
@@ -34,6 +35,19 @@ describe("tokens", () => {
     world.send({ type: "ready", attempt: world.probe, message: ready({ outcome: "fresh" }) });
     expect(world.state).toBe("live");
     expect([...world.open.keys()]).not.toContain(main);
+  });
+
+  test("one that is announced while an attempt is under way with the former one is not overlooked", () => {
+    const world = new World().begin();
+    const end = () => world.send({ type: "closed", attempt: world.main, closing: closed(4401) });
+    end();
+    const former = world.main;
+    // Asked for before the application had another: this attempt will be refused, and that says nothing of the new token.
+    const orders = world.send({ type: "renew" });
+    expect(only(orders, "connect")).toMatchObject([{ another: false, since: "cursor-0" }]);
+    world.send({ type: "closed", attempt: former, closing: closed(4401) });
+    expect(world.phase).toBe("connecting");
+    expect(only(end(), "connect")).toMatchObject([{ another: true }]);
   });
 
   test("a long poll asks with each request anyway", () => {
