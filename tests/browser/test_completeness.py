@@ -122,6 +122,8 @@ async def test_no_older_message_overwrites_a_newer_row_after_everything_was_fetc
 
         def between(client: WebSocketRoute) -> None:
             server = client.connect_to_server()
+            # The other panes subscribe anew too, the former owner's for one.
+            brings_mine = asyncio.Event()
 
             async def after_the_third(text: str | bytes) -> None:
                 await app.execute(SET_PROGRESS, mine, 93)
@@ -129,16 +131,18 @@ async def test_no_older_message_overwrites_a_newer_row_after_everything_was_fetc
                 server.send(text)
 
             def from_client(text: str | bytes) -> None:
-                if '"subscribe"' in str(text) and held_up and not late:
+                if '"subscribe"' in str(text) and brings_mine.is_set() and held_up and not late:
                     late.append(asyncio.ensure_future(after_the_third(text)))
                 else:
                     server.send(text)
 
             def from_server(text: str | bytes) -> None:
                 client.send(text)
+                if str(mine) in str(text):
+                    brings_mine.set()
                 if '"progress":93' in str(text):
                     third_came.set()
-                if '"subscribed"' in str(text):
+                if '"subscribed"' in str(text) and brings_mine.is_set() and late:
                     resubscribed.set()
 
             client.on_message(from_client)
