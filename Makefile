@@ -1,6 +1,8 @@
 # Needs Python 3.11 or newer and make, nothing else; `make PYTHON=python3.12 ...` names another Python.
 PYTHON ?= python3
 ARGS ?=
+# Tests wait far more than they compute. More workers than this want more memory, each having servers of its own.
+WORKERS ?= 3
 BIN := .venv/bin
 CODE := $(wildcard changefeed api demo tools bench tests)
 
@@ -15,9 +17,10 @@ demo: ## a live dashboard with its own database, on PORT (8000); Ctrl-C leaves n
 	@$(PYTHON) tools/environment.py demo
 	@$(BIN)/python -m demo
 
-test: ## the whole suite; ARGS="-k name" chooses; what the machine lacks is skipped by name
+test: ## the whole suite, WORKERS (3) files at a time; ARGS="-k name" chooses; what the machine lacks is skipped by name
 	@$(PYTHON) tools/environment.py test
-	@$(BIN)/python -m pytest $(ARGS)
+	@# In the order of their names the files that take long come before the many short ones, which fill the end.
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: ## format, lint, types and layers
 	@$(PYTHON) tools/environment.py test check
