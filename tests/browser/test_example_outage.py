@@ -63,41 +63,37 @@ async def test_the_server_is_killed_and_after_the_restart_nothing_is_missing(
     assert set(states[2:]) <= {"Connecting…", "Polling", "Live"}
 
 
-async def test_while_only_rest_answers_polling_takes_over_until_it_is_live_again(
-    context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
+async def test_the_server_of_the_changes_is_killed_polling_takes_over_and_after_the_restart_it_is_live_again(
+    context: BrowserContext, processes: Services, delivered: ServiceProcess, app: asyncpg.Connection
 ) -> None:
-    """As where the API is one server, and changefeed another one, which is away."""
-    away = False
-    connected: list[WebSocketRoute] = []
+    """As where the API is one server, which stays, and changefeed another one, which does not."""
+    rest = await processes.start()
 
-    async def reach(socket: WebSocketRoute) -> None:
-        if away:
-            await socket.close(code=UNREACHABLE)
-        else:
-            socket.connect_to_server()
-            connected.append(socket)
+    async def answer(route: Route) -> None:
+        await route.continue_(url=route.request.url.replace(delivered.url, rest.url))
 
-    async def stream(route: Route) -> None:
-        await (route.abort("connectionrefused") if away else route.continue_())
-
-    await context.route_web_socket(re.compile("/ws/"), reach)
-    await context.route(re.compile("/api/v1/(events|changes)"), stream)
+    await context.route(re.compile("/api/v1/(executions|stats)"), answer)
     opened = await (await tab(context, delivered.url)).live()
+    await opened.page.evaluate(TRACE)
     await opened.page.clock.install()
-    away = True
-    await connected[0].close(code=UNREACHABLE)
+    delivered.kill()
     await expect(opened.indicator).to_have_text("Offline")
     await changes_of_every_kind(app)
     await expect(opened.row()).to_contain_text(" 40 %")
     await opened.page.clock.fast_forward(EXECUTIONS_INTERVAL_MS)
     await opened.shows_what_the_database_holds(app)
+    await expect(opened.indicator).to_have_text("Offline")
 
-    away = False
+    await app.execute(SET_PROGRESS, host.EXECUTION, 82)
+    await processes.begin(DELIVERED, ["--port", delivered.url.rpartition(":")[2]]).ready()
     await opened.page.clock.fast_forward(LONGEST_BACKOFF_MS)
     await opened.live()
-    await app.execute(SET_PROGRESS, host.EXECUTION, 82)
-    await expect(opened.row()).to_contain_text(" 82 %")
-    assert len(connected) == 2
+    await opened.shows_what_the_database_holds(app)
+    await app.execute(SET_PROGRESS, host.EXECUTION, 83)
+    await expect(opened.row()).to_contain_text(" 83 %")
+    states = await opened.page.evaluate("states")
+    assert states[:2] == ["Connecting…", "Offline"]
+    assert set(states[2:]) <= {"Connecting…", "Polling", "Live"}
 
 
 async def test_where_websockets_and_event_streams_are_blocked_changes_come_by_long_poll(
@@ -112,6 +108,28 @@ async def test_where_websockets_and_event_streams_are_blocked_changes_come_by_lo
     await expect(opened.indicator).to_have_text("Polling")
     await app.execute(SET_PROGRESS, host.EXECUTION, 83)
     await expect(opened.row()).to_contain_text(" 83 %")
+
+
+async def test_a_network_that_goes_and_a_page_that_sleeps_cost_nothing(
+    context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    opened = await (await tab(context, delivered.url)).live()
+    await opened.page.evaluate(TRACE)
+    await context.set_offline(True)
+    await expect(opened.indicator).to_have_text("Offline")
+    await changes_of_every_kind(app)
+    await context.set_offline(False)
+    await opened.live()
+    await opened.shows_what_the_database_holds(app)
+    # The browser has said so: nobody waited for an attempt to fail, or for the next one to be due.
+    assert await opened.page.evaluate("states") == ["Offline", "Connecting…", "Live"]
+
+    chromium = await context.new_cdp_session(opened.page)
+    await chromium.send("Page.setWebLifecycleState", {"state": "frozen"})
+    await app.execute(SET_PROGRESS, host.EXECUTION, 85)
+    await chromium.send("Page.setWebLifecycleState", {"state": "active"})
+    await expect(opened.row()).to_contain_text(" 85 %")
+    await opened.live()
 
 
 async def test_a_token_expires_and_nobody_notices(
