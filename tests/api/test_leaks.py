@@ -15,8 +15,14 @@ MOST_GROWTH = 1 << 20
 """Bytes: 3 KiB for each visit. A session that stays behind takes ten times as much."""
 STORMS = 8
 """Within which the memory must have stopped growing."""
-WINDOW = 100
-"""Events kept in memory for those who come back: full after the first storm."""
+SETTINGS = {
+    "max_messages_per_minute": 60,
+    # Kept in memory for those who come back: full after the first storm.
+    "window_events": 100,
+    # Connections to the database come and go as they are needed: with one in each pool, their number says something.
+    "pool_size": 1,
+    "host_pool_size": 1,
+}
 
 
 def visits(tenants: list[Tenant]) -> Iterator[tuple[Visit, str]]:
@@ -35,7 +41,7 @@ async def write(tenants: list[Tenant]) -> None:
 
 
 async def test_a_storm_of_connections_leaves_nothing_behind(own: Site) -> None:
-    process = await own.start(max_messages_per_minute=60, window_events=WINDOW)
+    process = await own.start(**SETTINGS)
     tenants = [await own.tenant() for _ in range(5)]
     async with asyncio.TaskGroup() as beside:
         writing = beside.create_task(write(tenants))
