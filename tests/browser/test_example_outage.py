@@ -96,18 +96,64 @@ async def test_the_server_of_the_changes_is_killed_polling_takes_over_and_after_
     assert set(states[2:]) <= {"Connecting…", "Polling", "Live"}
 
 
-async def test_where_websockets_and_event_streams_are_blocked_changes_come_by_long_poll(
+async def test_where_websockets_and_event_streams_are_blocked_changes_come_by_long_poll_until_they_are_not(
     context: BrowserContext, delivered: ServiceProcess, app: asyncpg.Connection
 ) -> None:
+    blocked = True
+
     async def refuse(socket: WebSocketRoute) -> None:
-        await socket.close(code=UNREACHABLE)
+        if blocked:
+            await socket.close(code=UNREACHABLE)
+        else:
+            socket.connect_to_server()
 
     await context.route_web_socket(re.compile("/ws/"), refuse)
     await context.route(re.compile("/api/v1/events"), lambda route: route.abort())
+    await context.clock.install()
     opened = await tab(context, delivered.url)
     await expect(opened.indicator).to_have_text("Polling")
     await app.execute(SET_PROGRESS, host.EXECUTION, 83)
     await expect(opened.row()).to_contain_text(" 83 %")
+    await opened.page.evaluate(TRACE)
+    blocked = False
+    await opened.page.clock.fast_forward(LONGEST_BACKOFF_MS)
+    await opened.live()
+    await app.execute(SET_PROGRESS, host.EXECUTION, 84)
+    await expect(opened.row()).to_contain_text(" 84 %")
+    assert await opened.page.evaluate("states") == ["Live"]
+
+
+async def test_what_cannot_be_replayed_is_fetched(
+    context: BrowserContext, processes: Services, built: Path, app: asyncpg.Connection
+) -> None:
+    assert built.exists()
+    service = await processes.start(app=DELIVERED, max_replay=1)
+    opened = await (await tab(context, service.url)).live()
+    greetings: list[str] = []
+    opened.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: greetings.append(str(frame))))
+    await context.set_offline(True)
+    await expect(opened.indicator).to_have_text("Offline")
+    await changes_of_every_kind(app)
+    before = len(opened.asked)
+    await context.set_offline(False)
+    await opened.live()
+    await opened.shows_what_the_database_holds(app)
+    assert '"outcome":"resync"' in greetings[0]
+    # Everything that is mapped and shown.
+    await expect(opened.page.get_by_role("region", name="Statistics")).to_be_visible()
+    assert {"/api/v1/executions?limit=20", "/api/v1/stats/dashboard"} <= set(opened.asked[before:])
+
+
+async def test_a_token_that_is_refused_leads_to_the_login(context: BrowserContext, delivered: ServiceProcess) -> None:
+    forged = token(claims(sub=str(host.USER1)), key="somebody else's secret, which is long enough")
+    opened = await tab(context, delivered.url, forged)
+    field = opened.page.get_by_label("Token")
+    await expect(field).to_be_visible()
+    await opened.has_hung_up()
+    assert await opened.page.evaluate("sessionStorage.length") == 0
+    await field.fill(TOKENS["user1"])
+    await opened.page.keyboard.press("Enter")
+    await opened.live()
 
 
 async def test_a_network_that_goes_and_a_page_that_sleeps_cost_nothing(
