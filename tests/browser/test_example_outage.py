@@ -6,12 +6,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from playwright.async_api import BrowserContext, Route, WebSocketRoute, expect
+from playwright.async_api import BrowserContext, Route, WebSocketRoute, async_playwright, expect
 
 from demo import host
-from tests.browser.conftest import DELIVERED, TOKENS
+from tests.browser.conftest import ARGUMENTS, DELIVERED, PATIENCE_MS, TOKENS
 from tests.browser.dashboard import SET_PROGRESS, tab
 from tests.support.issuer import claims, token
+from tests.support.requirements import require
 from tests.support.service import ServiceProcess, Services
 
 pytestmark = pytest.mark.needs("browser", "node")
@@ -194,3 +195,24 @@ async def test_a_token_expires_and_nobody_notices(
     assert await opened.page.evaluate("states") == []
     assert len(opened.sockets) == 1
     assert not opened.sockets[0].is_closed()
+
+
+async def test_a_page_that_comes_back_from_the_cache_of_the_browser_goes_on_where_it_was(
+    delivered: ServiceProcess, app: asyncpg.Connection
+) -> None:
+    """Left, it gives up its connection, with which some browsers let no page in; shown again, it opens another."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=require("browser"), args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        context = await browser.new_context()
+        context.set_default_timeout(PATIENCE_MS)
+        opened = await (await tab(context, delivered.url)).live()
+        await opened.page.evaluate("globalThis.kept = 'kept'")
+        await opened.page.goto(f"{delivered.url}/healthz")
+        await app.execute(SET_PROGRESS, host.EXECUTION, 86)
+        await opened.page.go_back(wait_until="commit")
+        await expect(opened.row()).to_contain_text(" 86 %")
+        await opened.live()
+        assert await opened.page.evaluate("globalThis.kept") == "kept"
+        await browser.close()
