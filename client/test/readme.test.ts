@@ -98,8 +98,12 @@ test("its code compiles", () => {
 });
 
 test("what it mentions of the package is there", () => {
-  const scripts = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8")).scripts;
+  const { scripts, peerDependencies } = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8"));
   const named = [...readme.matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name);
   expect(named.length).toBeGreaterThan(2);
+  const versions = [peerDependencies.react, peerDependencies["@tanstack/react-query"]].map((range) =>
+    range.replace(/^\D+/, ""),
+  );
+  expect(readme).toContain(`React ${versions[0]} and later; TanStack Query 5 from ${versions[1]} on`);
   expect(named.filter((name) => !(String(name) in scripts))).toEqual([]);
 });
