@@ -196,7 +196,8 @@ class Relay:
                 leased = self.pulse.leased
                 found = await self._look(listener)
                 if leased and not self.pulse.leased:
-                    # The clock has jumped past the lease: until the chores were due by themselves, nothing would be captured.
+                    # The clock has jumped past the lease, or somebody has written for whom it had: until the chores were due by
+                    # themselves, nothing would be captured, and nobody be told.
                     chores.due = self._clock()
                 if silent and found and not self._bell.rung:
                     self.pulse.missed_bells += 1

@@ -5,6 +5,7 @@ Time is not waited for: rows are moved to a leaf whose slot is over, and seals a
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from changefeed.feed import Feed
@@ -219,6 +220,34 @@ async def test_a_leader_that_sees_the_lease_run_out_lets_capture_go_on_at_once(
         assert {(message["type"], message["data"]["reason"]) for message in said} == {("resync", "epoch")}
         await tasks.add()
         assert await marks_until(subscription, 1) == [1]
+
+
+async def test_whoever_still_sees_the_lease_as_it_had_run_out_makes_everybody_refetch(
+    database: Database, app: Connection, admin: Connection
+) -> None:
+    """REPEATABLE READ: it began while capture had stopped, and writes when that is long over."""
+    tasks = await Tasks.of(app, people(1)[0])
+    late = await asyncpg.connect(database.app_dsn)
+    # Nobody looks but when he is told to.
+    async with live(database.feed_dsn, safety_interval=30) as running, tasks.subscribe(running) as subscription:
+        await told(subscription)
+        await until_asleep(running)
+        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
+        transaction = late.transaction(isolation="repeatable_read")
+        await transaction.start()
+        await late.execute("select from workflow")
+        running.relay.look()
+        assert await running.pulse.until(lambda: running.pulse.connections == 2 and running.pulse.live, PATIENCE)
+        assert {message["type"] for message in await told(subscription)} == {"resync"}
+        assert not await admin.fetchval("select s.lapsed from changefeed.state s"), (
+            "all that is known of has been settled"
+        )
+        await tasks.add(late)
+        await transaction.commit()
+        running.relay.look()
+        (resync, *_) = await told(subscription)
+        assert (resync["type"], resync["data"]["reason"]) == ("resync", "epoch")
+    await late.close()
 
 
 async def test_the_leader_rotates_and_extends_the_lease_by_itself(

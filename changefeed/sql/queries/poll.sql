@@ -5,18 +5,22 @@
 --
 -- "begun": the next transaction id. A snapshot does not tell who is running beyond its xmax, which is the latest that has
 -- ended and one; only from "begun" on nobody has begun yet.
+--
+-- "leased": capture goes on, and nobody has gone uncaptured since the leader last counted. Whoever reads the lease with an old
+-- snapshot (REPEATABLE READ) finds it expired long after it was extended, and only the sequence tells.
 select pg_current_snapshot()::text as snapshot,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint + age(pg_snapshot_xmax(pg_current_snapshot())::xid) as begun,
        s.floor::text as floor,
        s.watch_changes,
        s.kicks,
        s.inquiries,
-       s.until > clock_timestamp() as leased,
+       s.until > clock_timestamp() and u.counted = s.uncaptured as leased,
        pg_is_in_recovery() as standby,
        p.id::text as epoch_id,
        cardinality(p.prepared) > 0 as prepared,
        w.*
   from changefeed.state s
+ cross join coalesce(pg_sequence_last_value('changefeed.uncaptured'), 0) as u (counted)
   left join changefeed.epoch p on p.started_at = pg_postmaster_start_time()
   left join lateral (
          (select e.seq, e.xid, e.at, e.source, e.op, e.key, e.owner, e.owner_kind, e.data, e.before, e.partial,
