@@ -22,7 +22,8 @@ class Ping(Request):
 
 class Auth(Request):
     type: Literal["auth"]
-    token: Annotated[str, Field(min_length=1, max_length=16384)]
+    token: Annotated[str, Field(min_length=1)]
+    """Bounded by the message; one that is too large is refused as a token, wherever it came from."""
     since: Since | None = None
 
 

@@ -40,7 +40,6 @@ def test_the_four_messages_are_understood(text: str, meant: ClientMessage) -> No
         {"type": "ping", "data": {}},
         {"type": "auth"},
         {"type": "auth", "token": ""},
-        {"type": "auth", "token": "t" * 16385},
         {"type": "auth", "token": None},
         {"type": "subscribe", "topic": ["executions"]},  # misspelt, it would silently do nothing
         {"type": "subscribe", "topics": "executions"},
