@@ -2,11 +2,11 @@
 
 Each visit is made by a user who was never there before, so that what is kept for each connection and what is kept for each
 user both show. Beside the short visits of the test suite there are those that end with a deadline: of who does not say its
-name, and of who stops reading while the log is replayed to it. The process is looked at every few seconds, before
-anybody came (but for a warming up: pools and caches are made once) and after everybody has left.
+name, and of who stops reading while the log is replayed to it. The process is looked at before anybody came (but for a
+warming up: pools and caches are made once), and then between two storms, when everybody has left: a replay to somebody who
+does not read takes MiB that come and go.
 
-Growth: the least memory of the last quarter's looks, less that of the second quarter's, for the connections between. The least,
-because a replay to somebody who does not read takes MiB that come and go; what stays behind raises that as well.
+Growth: the least memory of the last quarter's looks, less that of the second quarter's, for the connections between.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.support.footprint import Footprint, calm, footprint
+from tests.support.footprint import Footprint, calm
 from tests.support.scrape import scraped
 from tests.support.service import ServiceProcess
 from tests.support.stuck import StuckPeer
@@ -33,8 +33,8 @@ from .result import Result
 AT_ONCE = 40
 WARMING = 100
 """Visits for each minute of the run, before the first look."""
-LOOKS = 100
-"""So many in a run, at equal distances."""
+LOOKS = 20
+"""So many in a run, each after a storm."""
 OWNERS_PER_MINUTE = 20_000
 """More than can come, so that nobody comes twice."""
 CHANGES_PER_SECOND = 100
@@ -102,12 +102,12 @@ class Run:
             # Comes to an end only where the service has put one.
             await peer.cut_off()
 
-    async def look(self, held: Footprint | None = None) -> None:
+    async def look(self, held: Footprint) -> None:
         """One look more."""
         scrape = await scraped(self.process.url)
         ended = int(sum(scrape.by("connections_closed_total", "code").values()))
         minute = (time.monotonic() - self.begun) / 60 if self.begun else 0.0
-        self.looks.append(Look(minute, ended, held or footprint(self.process.pid, scrape)))
+        self.looks.append(Look(minute, ended, held))
 
 
 async def measure(minutes: float) -> list[Result]:
@@ -135,16 +135,11 @@ async def _visited(run: Run, minutes: float) -> None:
     before = await calm(run.process)
     await run.look(before)
     run.begun = time.monotonic()
-    end = run.begun + minutes * 60
-    async with _beside(_look_now_and_then(run, minutes * 60)):
-        await storm(url, itertools.takewhile(lambda _: time.monotonic() < end, run.coming(kinds)), AT_ONCE)
-    await run.look(await calm(run.process, before))
-
-
-async def _look_now_and_then(run: Run, seconds: float) -> None:
     for number in range(1, LOOKS + 1):
-        await asyncio.sleep(max(0.0, run.begun + number * seconds / LOOKS - time.monotonic()))
-        await run.look()
+        end = run.begun + number * minutes * 60 / LOOKS
+        coming = itertools.takewhile(lambda _, end=end: time.monotonic() < end, run.coming(kinds))  # type: ignore[misc]
+        await storm(url, coming, AT_ONCE)
+        await run.look(await calm(run.process, before))
 
 
 async def _burden(run: Run) -> None:
@@ -189,7 +184,8 @@ async def _beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]
 
 
 def _result(minutes: float, run: Run, tracebacks: int) -> Result:
-    before, *during, after = run.looks
+    before, *during = run.looks
+    after = during[-1]
     connections = after.connections - before.connections
     result = Result(
         f"{minutes:g} minutes of connect and disconnect",
@@ -208,7 +204,7 @@ def _result(minutes: float, run: Run, tracebacks: int) -> Result:
         result.compare(what, number, 0, at_least=False, unit="")
     result.table = [["minute", "connections so far", "RSS, MiB", "descriptors", "tasks", "sessions"]]
     every = max(1, len(during) // max(1, round(minutes)))
-    shown = [(f"{look.minute:.1f}", look) for look in (before, *during[every - 1 :: every])] + [("all gone", after)]
+    shown = [(f"{look.minute:.1f}", look) for look in (before, *during[every - 1 :: every])]
     result.table += [_row(when, look.connections - before.connections, look.held) for when, look in shown]
     result.raw = {"looks": [asdict(look) for look in run.looks], "visits": run.visits, "cut_off": run.cut_off}
     return result
