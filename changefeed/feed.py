@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,7 +35,7 @@ from .reckoner import Reckoner
 from .relay import Relay
 from .replay import Replays
 from .session import Session
-from .settings import Settings
+from .settings import Settings, misspelt
 from .statistic import offered
 from .statistics import Statistics
 from .subscription import Change, Greeting, Subscription
@@ -87,6 +88,11 @@ class Feed:
         return self.relay.pulse
 
     async def __aenter__(self) -> Self:
+        for name, meant in misspelt(os.environ).items():
+            advice = f"Is {meant} meant? " if meant else ""
+            logger.warning(
+                "%s is no setting, and is not looked at. %sdocs/settings.md has all that there are", name, advice
+            )
         async with AsyncExitStack() as stack:
             # None is opened before it is needed, so that the process starts without a database too.
             self.pool = await asyncpg.create_pool(

@@ -5,7 +5,9 @@ A value that cannot work is refused here, before anything has started.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -33,6 +35,29 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
+PREFIX = "CHANGEFEED_"
+_OF_OTHERS = ("CHANGEFEED_TEST_", "CHANGEFEED_DEMO", "CHANGEFEED_URL")
+"""What tests and examples read."""
+
+
+def misspelt(environment: Iterable[str]) -> dict[str, str | None]:
+    """Variables that look like settings and are none, each with the setting that is most like it.
+
+    To be warned of, not refused: whoever goes back to an older release must not have to change his environment first.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    upper = {name: name.upper() for name in environment}
+    strangers = [
+        name
+        for name in sorted(upper)
+        if upper[name].startswith(PREFIX)
+        and upper[name].removeprefix(PREFIX) not in known
+        and not upper[name].startswith(_OF_OTHERS)
+    ]
+    near = {name: get_close_matches(upper[name].removeprefix(PREFIX), known, 1) for name in strangers}
+    return {name: PREFIX + found[0] if found else None for name, found in near.items()}
+
+
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_names)]
 
 
@@ -40,7 +65,7 @@ class Settings(BaseSettings):
     """The settings of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CHANGEFEED_",
+        env_prefix=PREFIX,
         populate_by_name=True,
         extra="ignore",
         frozen=True,

@@ -14,7 +14,8 @@ TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
 OPENING = """# Settings
 
 Read from the environment by every process and command. Durations are seconds (or ISO 8601, where the default is written so),
-sizes bytes; lists and maps are JSON. A value that cannot work is refused before anything has started.
+sizes bytes; lists and maps are JSON. A value that cannot work is refused before anything has started; of a variable
+`CHANGEFEED_…` that is no setting the log warns at the start, and names the one that is most like it.
 
 | variable | default | |
 |---|---|---|

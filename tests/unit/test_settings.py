@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from changefeed.settings import DEFAULT_SOURCES, ExecutionSource, Settings, TaskSource
+from changefeed.settings import DEFAULT_SOURCES, ExecutionSource, Settings, TaskSource, misspelt
 from changefeed.sources import FIELDS
 
 SECRET = "s" * 32
@@ -188,3 +188,15 @@ def test_settings_cannot_be_changed_and_show_no_secret() -> None:
     assert SECRET not in repr(settings)
     with pytest.raises(ValidationError):
         settings.port = 1  # type: ignore[misc]
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_one_that_is_most_like_it() -> None:
+    mistaken = ["CHANGEFEED_JWT_SECERT", "changefeed_pool_sise", "CHANGEFEED_ZZZZ"]
+    others = ["CHANGEFEED_PORT", "changefeed_port", "PATH", "DATABASE_URL", "CHANGEFEED", "CHANGEFEED_DSN"]
+    tests = ["CHANGEFEED_TEST_REQUIRE", "CHANGEFEED_DEMO"]
+    found = misspelt([*mistaken, *others, *tests])
+    assert found == {
+        "CHANGEFEED_JWT_SECERT": "CHANGEFEED_JWT_SECRET",
+        "changefeed_pool_sise": "CHANGEFEED_POOL_SIZE",
+        "CHANGEFEED_ZZZZ": None,
+    }
