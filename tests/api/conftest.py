@@ -27,6 +27,14 @@ TIGHT: dict[str, Any] = {
 }
 """Settings with which little is enough to see what they do."""
 
+GENEROUS: dict[str, Any] = {
+    "max_errors": 10_000,
+    "max_messages_per_minute": 100_000,
+    "max_user_connections": 10_000,
+    "auth_timeout": 0.5,
+}
+"""Settings with which hardly anything offends."""
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def common(embedded: Databases) -> AsyncIterator[tuple[Database, Services]]:
@@ -84,3 +92,18 @@ async def own(embedded: Databases) -> AsyncIterator[Site]:
         with services(database.feed_dsn) as running:
             async with site(database, running) as found:
                 yield found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def common_fuzzed(embedded: Databases) -> AsyncIterator[tuple[Database, Services]]:
+    """A process that is not offended easily. A traceback in its log fails the last test."""
+    async with embedded.clone(migrated=True) as database:
+        with services(database.feed_dsn) as running:
+            await running.start(**GENEROUS)
+            yield database, running
+
+
+@pytest.fixture
+async def fuzzed(common_fuzzed: tuple[Database, Services]) -> AsyncIterator[Site]:
+    async with site(*common_fuzzed) as found:
+        yield found

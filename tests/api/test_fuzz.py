@@ -1,47 +1,20 @@
 """Whatever a client sends, it is answered: no crash, no traceback, nothing that is our fault."""
 
 import json
-from collections.abc import AsyncIterator, Callable
 
 import httpx
-import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from changefeed.cursor import Cursor, Snapshot
-from tests.support.database import Database, Databases
-from tests.support.service import Services, services
-from tests.support.site import Site, site
+from tests.support.site import Site
 from tests.support.subscribers import WebSocketSubscriber
 
-GENEROUS = {
-    "max_errors": 10_000,
-    "max_messages_per_minute": 100_000,
-    "max_user_connections": 10_000,
-    "auth_timeout": 0.5,
-}
 often = settings(
     max_examples=60,
     deadline=None,
     # The process is the same for all examples, on purpose.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def common_fuzzed(embedded: Databases) -> AsyncIterator[tuple[Database, Services]]:
-    """A process that is not offended easily. A traceback in its log fails the last test."""
-    async with embedded.clone(migrated=True) as database:
-        with services(database.feed_dsn) as running:
-            await running.start(**GENEROUS)
-            yield database, running
-
-
-@pytest.fixture
-async def fuzzed(common_fuzzed: tuple[Database, Services]) -> AsyncIterator[Site]:
-    async with site(*common_fuzzed) as found:
-        yield found
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -101,6 +74,34 @@ async def test_any_messages_are_answered_and_the_connection_lives_on(fuzzed: Sit
         await client.close()
 
 
+renewals = st.one_of(
+    st.builds(
+        lambda token, more: {"type": "auth", "token": token, **more}, text | values, st.dictionaries(words, values)
+    ),
+    st.builds(lambda token: {"type": "auth", "token": token}, st.integers(1, 30_000).map(lambda size: "e30." * size)),
+)
+
+
+@often
+@given(message=renewals.map(json.dumps))
+async def test_any_renewal_of_a_token_is_answered(fuzzed: Site, message: str) -> None:
+    client = fuzzed.client("websocket", await fuzzed.tenant())
+    assert isinstance(client, WebSocketSubscriber)
+    try:
+        assert (await (await client.open()).next())["type"] == "ready"
+        await client.say(message)
+        error = await client.until("error")
+        if error["data"]["code"] == "message-invalid":
+            await client.say("ping")
+            await client.until("pong")
+        else:
+            end = await client.end()
+            assert (end.error or "").startswith("token-") or end.error == "message-too-large"
+            assert end.code == (4400 if end.error == "message-too-large" else 4401)
+    finally:
+        await client.close()
+
+
 @often
 @given(message=said | st.builds(lambda token: json.dumps({"type": "auth", "token": token}), text))
 async def test_any_first_message_is_answered(fuzzed: Site, message: str | bytes) -> None:
@@ -149,63 +150,6 @@ async def test_any_parameters_are_answered_with_messages_or_a_problem_document(
         assert answer.status_code in (400, 401, 403)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["code"] != "internal"
-
-
-Place = Callable[[Cursor], str]
-"""What a client makes of the place that it was told."""
-
-
-def formed(own: bool, epoch: str, first: int, width: int, running: list[int]) -> Place:
-    """A place of the same form: near the true one, or anywhere; of this log, or of another."""
-
-    def place(true: Cursor) -> str:
-        begin = max(1, true.snapshot.xmax + first) if abs(first) < 1000 else abs(first)
-        inside = frozenset(begin + step for step in running if step < width)
-        return str(Cursor(true.epoch if own else epoch, Snapshot(begin, begin + width, inside)))
-
-    return place
-
-
-def edited(share: float, new: str) -> Place:
-    """The true place, with some letters overwritten."""
-
-    def place(true: Cursor) -> str:
-        at = int(share * len(str(true)))
-        return str(true)[:at] + new + str(true)[at + len(new) :]
-
-    return place
-
-
-places: st.SearchStrategy[Place] = st.one_of(
-    st.builds(
-        formed,
-        st.booleans(),
-        st.text("0123456789abcdef", min_size=16, max_size=16),
-        st.integers(-900, 10) | st.integers(1, (1 << 63) - 1) | st.integers(1, 1 << 70),
-        st.integers(0, 5000),
-        st.lists(st.integers(0, 4999), max_size=400),
-    ),
-    st.builds(edited, st.floats(0, 1), st.text("0123456789abcdef.-", max_size=4) | text),
-    text.filter(bool).map(lambda words: lambda _: words),
-)
-
-
-@often
-@given(place=places)
-async def test_any_place_leads_to_one_of_the_three_outcomes(fuzzed: Site, place: Place) -> None:
-    tenant = await fuzzed.tenant()
-    client = fuzzed.client("longpoll", tenant)
-    await (await client.open()).next()
-    true = Cursor.parse(str(client.cursor))
-    since = place(true)
-    back = fuzzed.client("longpoll", tenant, since=since)
-    ready = await (await back.open()).next()
-    await client.close()
-    await back.close()
-    outcome = ready["data"]["outcome"]
-    assert outcome in ("fresh", "replayed", "resync")
-    # What is none of our places is never taken for one.
-    assert outcome == "resync" or Cursor.parse(since).epoch == true.epoch
 
 
 names = st.sampled_from(["Authorization", "Origin", "Last-Event-ID", "Host"])
