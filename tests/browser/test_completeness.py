@@ -18,6 +18,16 @@ SET_PROGRESS = "update workflow_execution set progress = $2 where id = $1"
 OWNED = """
 select count(*) from workflow_execution e join workflow w on w.id = e.workflow_id where w.owner_id = $1
 """
+UNKNOWN = """addEventListener("DOMContentLoaded", () => {
+    globalThis.unknown = [];
+    const note = (what, shown) => { if (shown && !unknown.includes(what)) unknown.push(what); };
+    const find = (selector) => document.querySelector(selector);
+    new MutationObserver(() => {
+        note("an admin's rows", find("[data-account=admin] .tiles:not([hidden])"));
+        note("a share of nothing", find("#figure-screen-worst").textContent.endsWith("\N{EN DASH}"));
+        note("an empty statement", !find("#try-statement").hidden && find("#try-sql").textContent === "");
+    }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+});"""
 LIVE = "3 of 3 connections live"
 
 
@@ -37,6 +47,17 @@ async def test_the_first_load_brings_what_nobody_has_changed(page: Page, app: as
     await expect(pane(page, "admin")).to_contain_text("Owns no row.")
     await expect(pane(page, "admin").get_by_role("heading", name="System")).to_be_visible()
     await expect(pane(page, "user1").get_by_role("heading", name="System")).to_be_hidden()
+
+
+async def test_nothing_is_shown_before_it_is_known(browser: Browser, service: ServiceProcess) -> None:
+    async with opened(browser, "about:blank") as (page, watch):
+        watch.admit(service.url)
+        await page.add_init_script(UNKNOWN)
+        await page.goto(service.url)
+        await expect(page.locator("#summary")).to_have_text(LIVE)
+        await expect(page.locator("#try-sql")).to_contain_text("update workflow_execution")
+        await expect(pane(page, "admin").get_by_role("heading", name="System")).to_be_visible()
+        assert await page.evaluate("unknown") == []
 
 
 async def test_tiles_move_with_the_rows(page: Page, app: asyncpg.Connection) -> None:

@@ -16,6 +16,12 @@ from tests.support.service import ServiceProcess, Services
 
 pytestmark = pytest.mark.needs("browser")
 
+MARKS = """() => {
+    const seen = [];
+    new MutationObserver((all) => seen.push(...all.map(({ target }) => target.dataset.column)))
+        .observe(document.getElementById("panes"), { subtree: true, attributeFilter: ["data-flash"] });
+    return seen;
+}"""
 NOTHING = "\N{EN DASH}"
 SET_PROGRESS = "update workflow_execution set progress = $2 where id = $1"
 OF_USER2 = """
@@ -68,6 +74,7 @@ async def test_a_cut_connection_says_so_comes_back_and_has_missed_nothing(page: 
     await page.get_by_role("button", name="Cut the connection of user1").click()
     await expect(pane(page, "user1").locator(".state")).to_have_text("offline")
     await expect(page.locator("#summary")).to_have_text("2 of 3 connections live")
+    await expect(page.locator("#inspector-places tr", has_text="user1")).to_contain_text("offline")
     await app.execute(SET_PROGRESS, host.EXECUTION, 51)
     await app.execute(
         "update workflow_execution set status = 'failed', error_message = 'too hot' where id = $1", host.EXECUTION
@@ -169,3 +176,34 @@ async def test_latency_is_measured_from_the_row_to_the_screen(page: Page, app: a
     await expect(page.locator("#figure-total")).to_have_text("1 change drawn")
     await expect(page.locator(".chart .dots path[data-series='1']")).to_have_attribute("d", re.compile("^M[^M]*$"))
     await expect(page.get_by_role("img", name=re.compile("half of them on screen within"))).to_be_visible()
+
+
+async def test_what_changes_is_marked_for_a_moment_also_where_its_column_is_hidden(
+    page: Page, app: asyncpg.Connection
+) -> None:
+    await page.set_viewport_size({"width": 360, "height": 780})
+    changed = row(page, "user1", host.EXECUTION)
+    await expect(changed.locator('[data-column="step"]')).to_be_hidden()
+    marks = await page.evaluate_handle(MARKS)
+    await app.execute(
+        "update workflow_execution set progress = 66, current_node = 'elsewhere' where id = $1", host.EXECUTION
+    )
+    await expect(changed).to_contain_text("66 %")
+    # The marks are gone before the column is seen: with them, all that has ever changed in it would flash then.
+    await expect(page.locator(".board [data-flash]")).to_have_count(0)
+    assert {"progress", "step"} <= set(await marks.json_value())
+
+
+async def test_drift_of_the_numbers_is_shown_to_the_admin(
+    browser: Browser, processes: Services, app: asyncpg.Connection
+) -> None:
+    often = {"statistics_check_interval": 0.2, "system_metrics_interval": 0.2}
+    service = await processes.start(demo_tokens=json.dumps(TOKENS), **often)
+    async with opened(browser, service.url) as (page, _):
+        drift = pane(page, "admin").locator(".pairs > div", has_text="Statistics drift").locator("dd")
+        await expect(drift).to_have_text("0")
+        await expect(pane(page, "user1").locator(".tile", has_text="Executions")).to_be_visible()
+        async with app.transaction():
+            await app.execute("set local changefeed.skip = on")
+            await app.execute("delete from workflow_execution where id = $1", host.EXECUTION)
+        await expect(drift).to_have_text(re.compile("^[1-9]"))

@@ -9,6 +9,7 @@ export class Controls {
   #accounts;
   #announce;
   #suggested = null;
+  #offered = false;
 
   /** `parts`: the elements of the page, by name. `announce(sentence)` tells those who hear the page. */
   constructor(parts, accounts, announce) {
@@ -38,7 +39,8 @@ export class Controls {
 
   /** Offer what needs the server, for this admin. */
   offerDemonstration() {
-    for (const part of [this.#parts.restart, this.#parts.bulk, this.#parts.statement]) part.hidden = false;
+    for (const part of [this.#parts.restart, this.#parts.bulk]) part.hidden = false;
+    this.#offered = true;
   }
 
   /** A statement to try, on a row that everybody can see: another one when the last one is not running any more. */
@@ -48,6 +50,7 @@ export class Controls {
     const id = executions.entries().find(([, row]) => row.status === "running")?.[0];
     if (id === undefined) return;
     this.#suggested = id;
+    this.#parts.statement.hidden = !this.#offered;
     setText(this.#parts.sql, `update workflow_execution set progress = progress + 1 where id = '${id}';`);
   }
 

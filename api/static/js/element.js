@@ -30,9 +30,21 @@ export function setText(node, text) {
   return true;
 }
 
-/** Lets an element flash, also one that is flashing already. What that looks like is the style sheet's. */
+/** The style sheet's flash is over by then. */
+const FLASH_MS = 1500;
+const fading = new WeakMap();
+
+/**
+ * Lets an element flash, also one that is flashing already. What that looks like is the style sheet's. The mark is taken away
+ * again by the clock, not by the end of an animation, which a column that is hidden never has: it would flash when it is shown.
+ */
 export function flash(node) {
+  clearTimeout(fading.get(node));
   node.dataset.flash = node.dataset.flash === "a" ? "b" : "a";
+  fading.set(
+    node,
+    setTimeout(() => delete node.dataset.flash, FLASH_MS),
+  );
 }
 
 /** A button with a handler. */

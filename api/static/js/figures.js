@@ -22,6 +22,8 @@ const VIEWS = {
       ["Cache hits", ({ database }) => share(database.cache_hit_ratio)],
       ["Processor", ({ host }) => (host.cpu_percent === null ? NOTHING : `${Math.round(host.cpu_percent)} %`)],
       ["Memory", ({ host }) => share(host.memory_used_bytes / host.memory_total_bytes)],
+      ["Event log", ({ changefeed }) => bytes(changefeed.log_bytes)],
+      ["Statistics drift", ({ changefeed }) => count(changefeed.statistics_drift)],
     ],
   },
   "cost-analytics": {

@@ -18,7 +18,9 @@ export const compact = (number) =>
 /** Money comes as a decimal text, because a binary number could not hold it. For the eye, one is close enough. */
 export const dollars = (text) => (text === null || text === undefined ? NOTHING : money.format(Number(text)));
 
-export const percent = (share) => (Number.isFinite(share) ? `${Math.round(share * 100)}${GAP}%` : NOTHING);
+export const percent = (share) => (Number.isFinite(share) ? hundredths(share * 100) : NOTHING);
+
+export const hundredths = (number) => `${Math.round(number)}${GAP}%`;
 
 /** Milliseconds. */
 export function duration(ms) {
@@ -39,6 +41,9 @@ export function bytes(number) {
 
 /** The end of an id: enough to tell rows apart, and what differs in ids that were made by hand. */
 export const brief = (id) => (id === null || id === undefined ? NOTHING : String(id).slice(-8));
+
+/** What a connection's state is called. */
+export const stateName = (name) => ({ idle: "loading", waiting: "offline" })[name] ?? name;
 
 export const time = (ms) => clock.format(ms);
 

@@ -5,7 +5,7 @@
  */
 
 import { element, setText } from "./element.js";
-import { brief, count, moment, NOTHING, plural } from "./format.js";
+import { brief, count, moment, NOTHING, plural, stateName } from "./format.js";
 import { Record } from "./record.js";
 
 const SHOWN = 60;
@@ -83,7 +83,7 @@ export class Inspector {
         "tr",
         { "data-series": account.series },
         element("th", { scope: "row" }, element("span", { class: "swatch", "aria-hidden": "true" }), account.name),
-        element("td", {}, account.state.name),
+        element("td", {}, stateName(account.state.name)),
         element("td", { class: "right" }, count(counts.messages)),
         element("td", { class: "right" }, count(counts.repeats)),
         element("td", { class: "right" }, count(outcomes.fresh + outcomes.replayed + outcomes.resync)),

@@ -56,9 +56,9 @@ export class Overview {
     this.#chart.render(samples, now);
     this.#chart.describe(figures);
     setText(this.#values.screen, duration(figures.median));
-    setText(this.#values.screenWorst, `99 of 100 within ${duration(figures.worst)}`);
+    setText(this.#values.screenWorst, within(figures.worst));
     setText(this.#values.browser, duration(quantile(arrived, 0.5)));
-    setText(this.#values.browserWorst, `99 of 100 within ${duration(quantile(arrived, 0.99))}`);
+    setText(this.#values.browserWorst, within(quantile(arrived, 0.99)));
     const recent = samples.filter((sample) => sample.at > now - 10_000).length / 10;
     setText(this.#values.rate, recent.toFixed(1));
     setText(this.#values.total, `${plural(this.#samples.total, "change")} drawn`);
@@ -69,17 +69,18 @@ export class Overview {
   #renderResumes() {
     const sum = (pick) => this.#accounts().reduce((total, account) => total + pick(account), 0);
     const resumes = sum(({ outcomes }) => outcomes.fresh + outcomes.replayed + outcomes.resync);
+    const repeats = sum(({ counts }) => counts.repeats);
     setText(this.#values.resumes, count(resumes));
+    if (resumes + repeats === 0) return setText(this.#values.outcomes, "nothing to resume yet");
     setText(
       this.#values.outcomes,
       `${sum(({ outcomes }) => outcomes.fresh)} fresh, ${sum(({ outcomes }) => outcomes.replayed)} replayed,` +
-        ` ${sum(({ outcomes }) => outcomes.resync)} resync; ${plural(
-          sum(({ counts }) => counts.repeats),
-          "repeat",
-        )} dropped`,
+        ` ${sum(({ outcomes }) => outcomes.resync)} resync; ${plural(repeats, "repeat")} dropped`,
     );
   }
 }
+
+const within = (worst) => (Number.isFinite(worst) ? `99 of 100 within ${duration(worst)}` : "no change yet");
 
 /**
  * Whether server and browser agree on the time, from messages that were made the moment they were sent. The least difference

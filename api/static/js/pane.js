@@ -4,7 +4,7 @@ import { Board } from "./board.js";
 import { EXECUTION, TASK } from "./columns.js";
 import { button, element, setText } from "./element.js";
 import { Figures, TOPICS } from "./figures.js";
-import { plural, seconds, time } from "./format.js";
+import { plural, seconds, stateName, time } from "./format.js";
 import { Tiles } from "./tiles.js";
 
 /** Long enough to see that the pane stands still, and that nothing is missing afterwards. */
@@ -36,7 +36,7 @@ export class Pane {
       element("header", {}, heading, this.#badge, this.#cut),
       this.#story,
       this.#tiles.element,
-      ...[...this.#figures.values()].map((figures) => figures.element),
+      element("div", { class: "all-figures" }, ...[...this.#figures.values()].map((figures) => figures.element)),
       this.#tables,
       this.#nothing,
     );
@@ -50,10 +50,11 @@ export class Pane {
 
   renderRows = () => {
     for (const board of this.#boards) board.render();
-    const { executions, tasks, hasLists, admin } = this.#account;
+    const { executions, tasks, hasLists, admin, userId } = this.#account;
     const empty = executions.size + tasks.size === 0;
-    this.#tables.hidden = empty && admin;
-    this.#nothing.hidden = !empty;
+    const unknown = userId === null && hasLists !== false;
+    this.#tables.hidden = empty && (admin || (unknown && hasLists));
+    this.#nothing.hidden = !empty || unknown;
     setText(
       this.#nothing,
       admin
@@ -65,8 +66,11 @@ export class Pane {
   };
 
   renderFigures = () => {
-    // An admin owns nothing: tiles full of zeros would only hide what he is here for.
-    this.#tiles.render(this.#account.admin ? undefined : this.#account.figures.get("dashboard-stats"));
+    const { admin, userId, figures: bodies } = this.#account;
+    const statistics = bodies.get("dashboard-stats");
+    // An admin owns nothing: tiles full of zeros would only hide what he is here for. Who is one, the server says last.
+    const ownsNothing = statistics?.executions.total === 0 && statistics.agent_tasks.total === 0;
+    this.#tiles.render(admin || (userId === null && ownsNothing) ? undefined : statistics);
     for (const [topic, figures] of this.#figures) figures.render(this.#account.figures.get(topic));
   };
 
@@ -76,7 +80,7 @@ export class Pane {
     this.#badge.dataset.state = name;
     // What stands still is to look like it.
     this.element.classList.toggle("frozen", name === "waiting" || name === "stopped");
-    setText(this.#badge, { idle: "loading", waiting: "offline" }[name] ?? name);
+    setText(this.#badge, stateName(name));
     setText(this.#story, storyOf(this.#account));
     const waiting = state.name === "waiting";
     setText(this.#cut, waiting ? "Reconnect now" : "Cut");

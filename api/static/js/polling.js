@@ -6,7 +6,7 @@
  */
 
 import { element, setText } from "./element.js";
-import { brief, bytes, count, dollars, duration, NOTHING, plural, seconds } from "./format.js";
+import { brief, bytes, count, dollars, duration, hundredths, NOTHING, plural, seconds } from "./format.js";
 import { Rest, Unavailable } from "./rest.js";
 import { Rows } from "./rows.js";
 
@@ -123,7 +123,7 @@ export class Polling {
     cells[0].setAttribute("scope", "row");
     const row = element("tr", {}, ...cells);
     this.#parts.lines.append(row);
-    const words = element("span");
+    const words = element("span", { class: "words" });
     // The line through it is seen, but not heard.
     const age = element("span", { class: "unseen" });
     cells[2].append(words, age);
@@ -138,6 +138,7 @@ export class Polling {
     const wrong = this.#polledAt !== null && !alike(live, polled);
     setText(line.polled, this.#polledAt === null ? NOTHING : polled === undefined ? "not there" : wordsOf(polled));
     line.row.classList.toggle("outdated", wrong);
+    line.polled.classList.toggle("missing", polled === undefined);
     setText(line.age, wrong ? " (out of date)" : "");
   }
 }
@@ -145,7 +146,7 @@ export class Polling {
 function wordsOf(row) {
   if (row === undefined) return "not there";
   const step = row.current_node === null ? "" : `, ${row.current_node}`;
-  return `${row.status}, ${row.progress ?? 0} %${step}, ${dollars(row.cost_usd)}`;
+  return `${row.status}, ${hundredths(row.progress ?? 0)}${step}, ${dollars(row.cost_usd)}`;
 }
 
 /** Whether what people see of two rows is the same. */
