@@ -89,3 +89,13 @@ async def somebody_leads(*feeds: Feed) -> None:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert all(task.result() for task in done)
+
+
+async def end_leaders(one: Feed, other: Feed, admin: Connection) -> None:
+    """Whichever of the two leads, three times in turn."""
+    for _ in range(3):
+        leader = one if one.pulse.leading else other
+        connections = leader.pulse.connections
+        await end_leader(admin)
+        assert await leader.pulse.until(until_more(leader, connections), PATIENCE)
+        await somebody_leads(one, other)

@@ -12,7 +12,7 @@ from changefeed.feed import Feed
 from changefeed.listener import LEADER, LOCK_CLASS
 from changefeed.settings import Settings
 from changefeed.sql import query
-from tests.integration.relays import end_leader, relay_process, somebody_leads, until_more
+from tests.integration.relays import end_leaders, relay_process, somebody_leads
 from tests.integration.vocabulary import (
     PATIENCE,
     Connection,
@@ -43,16 +43,7 @@ async def test_of_three_exactly_one_leads_and_when_it_goes_exactly_one_of_the_ot
 
 async def test_the_end_of_the_leaders_session_loses_nothing(database: Database, admin: Connection) -> None:
     async with live(database.feed_dsn) as one, live(database.feed_dsn) as other:
-
-        async def trouble() -> None:
-            for _ in range(3):
-                leader = one if one.pulse.leading else other
-                connections = leader.pulse.connections
-                await end_leader(admin)
-                assert await leader.pulse.until(until_more(leader, connections), PATIENCE)
-                await somebody_leads(one, other)
-
-        viewers = await under_load(database, [one, other], trouble, seed=11)
+        viewers = await under_load(database, [one, other], lambda: end_leaders(one, other, admin), seed=11)
         # Nobody was told to refetch: everybody went on from where it was.
         assert not any(viewer.resyncs for viewer in viewers)
 

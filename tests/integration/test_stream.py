@@ -15,7 +15,7 @@ from changefeed.feed import Feed
 from changefeed.listener import FOLLOWER, LOCK_CLASS
 from changefeed.settings import Settings
 from changefeed.sql import query
-from tests.integration.relays import end_leader, somebody_leads, until_more
+from tests.integration.relays import end_leaders
 from tests.integration.vocabulary import PATIENCE, Connection, Everything, Tasks, live, people, under_load, until_seen
 from tests.support.database import Database
 from tests.support.redis import RedisServer, redis_server
@@ -112,16 +112,7 @@ async def test_whoever_takes_over_goes_on_with_the_stream(
     database: Database, admin: Connection, redis: RedisServer
 ) -> None:
     async with live(database.feed_dsn, source=redis.url) as one, live(database.feed_dsn, source=redis.url) as other:
-
-        async def trouble() -> None:
-            for _ in range(3):
-                leader = one if one.pulse.leading else other
-                connections = leader.pulse.connections
-                await end_leader(admin)
-                assert await leader.pulse.until(until_more(leader, connections), PATIENCE)
-                await somebody_leads(one, other)
-
-        viewers = await under_load(database, [one, other], trouble, seed=33)
+        viewers = await under_load(database, [one, other], lambda: end_leaders(one, other, admin), seed=33)
         assert not any(viewer.resyncs for viewer in viewers)
 
 
