@@ -140,9 +140,8 @@ async def test_what_cannot_be_replayed_is_fetched(
     await opened.live()
     await opened.shows_what_the_database_holds(app)
     assert '"outcome":"resync"' in greetings[0]
-    # Everything that is mapped and shown.
-    await expect(opened.page.get_by_role("region", name="Statistics")).to_be_visible()
-    assert {"/api/v1/executions?limit=20", "/api/v1/stats/dashboard"} <= set(opened.asked[before:])
+    # The statistics are sent with each new connection: where they come first, there is nothing left to fetch.
+    assert "/api/v1/executions?limit=20" in opened.asked[before:]
 
 
 async def test_a_token_that_is_refused_leads_to_the_login(context: BrowserContext, delivered: ServiceProcess) -> None:
