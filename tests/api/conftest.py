@@ -1,6 +1,7 @@
 """Fixtures for tests of the running service: most share its processes and a database, and meet nobody there."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -42,21 +43,25 @@ async def common(embedded: Databases) -> AsyncIterator[tuple[Database, Services]
 
     Tokens say when they were issued in whole seconds: with leeway one may be from a moment that has not yet come.
     """
-    async with embedded.clone(migrated=True) as database:
-        await watch_notes(database)
-        with services(database.feed_dsn) as running:
-            for _ in range(2):
-                await running.start(jwt_leeway=60)
-            yield database, running
+    async with noted(embedded, {"jwt_leeway": 60}, {"jwt_leeway": 60}) as found:
+        yield found
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def common_tight(embedded: Databases) -> AsyncIterator[tuple[Database, Services]]:
     """The same with one process whose settings are TIGHT."""
+    async with noted(embedded, TIGHT) as found:
+        yield found
+
+
+@asynccontextmanager
+async def noted(embedded: Databases, *processes: dict[str, Any]) -> AsyncIterator[tuple[Database, Services]]:
+    """A migrated database with `note` and `memo`, and a process for each of these settings."""
     async with embedded.clone(migrated=True) as database:
         await watch_notes(database)
         with services(database.feed_dsn) as running:
-            await running.start(**TIGHT)
+            for settings in processes:
+                await running.start(**settings)
             yield database, running
 
 

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, Phase, example, given, note, settings
 from hypothesis import strategies as st
 
 from tests.api.changing import Change, Race, Write
-from tests.api.conftest import watch_notes
+from tests.api.conftest import noted
 from tests.api.possessions import EXECUTION, KINDS, MEMO, NOTE, TASK, Kind, Owner
 from tests.api.scenarios import ADMIN, TYPED
 from tests.api.scene import BAD, CLAIMS, Scene, Since
 from tests.api.steps import Ask, Go, Join, Kick, Say
 from tests.support.database import Database, Databases
-from tests.support.service import Services, services
+from tests.support.service import Services
 from tests.support.site import Site, site
 from tests.support.subscribers import TRANSPORTS
 
@@ -99,11 +99,8 @@ CERTAIN: list[Step] = [
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def common_narrow(embedded: Databases) -> AsyncIterator[tuple[Database, Services]]:
     """A process with little room. A traceback in its log fails the last test."""
-    async with embedded.clone(migrated=True) as database:
-        await watch_notes(database)
-        with services(database.feed_dsn) as running:
-            await running.start(**NARROW)
-            yield database, running
+    async with noted(embedded, NARROW) as found:
+        yield found
 
 
 @pytest.fixture

@@ -4,32 +4,19 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from demo import host
 from demo.__main__ import psql_command
-from tests.support.database import Database, Databases
+from tests.support.database import Database
 from tests.support.issuer import claims, token
-from tests.support.service import Services, services
+from tests.support.service import Services
 
 pytestmark = pytest.mark.needs("node")
 
 FILES = ["test/live.test.ts", "test/live.model.test.ts"]
-
-
-@pytest.fixture(scope="session")
-def databases(embedded: Databases) -> Databases:
-    """The client does not know which server it is on: the embedded one is enough."""
-    return embedded
-
-
-@pytest.fixture
-def processes(database: Database) -> Iterator[Services]:
-    with services(database.feed_dsn) as started:
-        yield started
 
 
 async def test_every_state_and_every_event_against_the_service(

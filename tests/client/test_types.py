@@ -3,31 +3,18 @@
 import copy
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.database import Database, Databases
-from tests.support.service import Services, services
+from tests.support.service import Services
 
 pytestmark = pytest.mark.needs("node")
 
 STALE = "does not fit the server's AsyncAPI document any more"
-
-
-@pytest.fixture(scope="session")
-def databases(embedded: Databases) -> Databases:
-    """What is published does not depend on the server's version."""
-    return embedded
-
-
-@pytest.fixture
-def processes(database: Database) -> Iterator[Services]:
-    with services(database.feed_dsn) as started:
-        yield started
 
 
 def check(packages: Path, source: str | Path) -> subprocess.CompletedProcess[str]:
