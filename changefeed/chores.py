@@ -16,8 +16,6 @@ LONGEST_PAUSE = 300.0
 """Seconds between two chores, at most."""
 RETRY_PAUSE = 30.0
 """Seconds after which chores that failed are tried again, at most: while they wait for a lock, nobody looks at the log."""
-LAPSED_PAUSE = 1.0
-"""Seconds between two chores while somebody is still writing who began when capture had stopped."""
 FOLLOWED_SECONDS = 1.0
 """For how long it is believed that nobody follows, or that somebody does."""
 
@@ -69,9 +67,7 @@ class Chores:
         self.due = self._clock() + min(self._pause, RETRY_PAUSE)
         await self.settle()
         self.emptied += await self._listener.value("select changefeed.rotate()")
-        # When the last of those has ended everybody refetches once more: it was not captured, and nobody has seen it.
-        lapsed = await self._listener.value("select s.lapsed from changefeed.state s")
-        self.due = self._clock() + (min(self._pause, LAPSED_PAUSE) if lapsed else self._pause)
+        self.due = self._clock() + self._pause
 
     async def wake_followers(self) -> None:
         """There is something to read. Asks only now and then whether anybody follows."""

@@ -2,7 +2,8 @@
 
 Guarantees: each committed event is published once in an epoch, also where the reading of a window broke off in the middle;
 a window too large for one answer comes in pages, and its place is reached with the last one; a window in memory that knows
-nothing of before is filled from the log. Assumes that nobody else writes to the hub's place.
+nothing of before is filled from the log; where changes have gone uncaptured, the resync overtakes what was captured after
+them. Assumes that nobody else writes to the hub's place.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from .settings import Settings
 
 ANSWER_SECONDS = 10.0
 """Within which the server must answer; a connection that is slower is given up."""
+WITHHELD_SECONDS = 1.0
+"""For which events wait for a leader to begin a new epoch, because changes before them were not captured. No longer: where
+nobody leads, or the leader is held up, what was captured is better than nothing."""
 
 
 class Delivery:
@@ -44,6 +48,8 @@ class Delivery:
         """The place up to which copies reach."""
         self._whole = True
         """Whether all that came after it was published in one piece."""
+        self._withheld_at: float | None = None
+        """Since when events are kept back, or were until they had waited long enough."""
 
     def copy_to(self, out: Callable[[Copy], None] | None) -> None:
         """From now on each batch is copied to `out`; None: to nobody."""
@@ -67,6 +73,8 @@ class Delivery:
         """What one look at the log after `place` has found. Returns how many events that were."""
         if page.floor is not None and not place.snapshot.covers(page.floor):
             self.restart(Cursor(place.epoch, page.snapshot), "retention", page.begun)
+        elif self._withheld(page.leased):
+            return 0
         elif page.more:
             return await self._read_window(connection, place)
         else:
@@ -101,6 +109,15 @@ class Delivery:
         if page.epoch_id != self._pulse.epoch_id:
             raise EpochEndedError
         seed.plant(window, page.floor)
+
+    def _withheld(self, leased: bool) -> bool:
+        if leased:
+            self._withheld_at = None
+            return False
+        now = self._clock()
+        if self._withheld_at is None:
+            self._withheld_at = now
+        return now - self._withheld_at < WITHHELD_SECONDS
 
     def _publish(self, events: Sequence[Event], cursor: Cursor | None, begun: int | None = None) -> None:
         if self._sent or cursor is None:

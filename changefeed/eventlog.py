@@ -47,7 +47,7 @@ class Page:
     prepared: bool
     """Transactions that were prepared before the epoch began had not all ended when it did."""
     leased: bool
-    """Whether capture goes on, and nobody has gone uncaptured whom the leader does not know of."""
+    """Whether capture goes on, and everybody has refetched since the last change that was not captured."""
     watch_changes: int
     """Counts the calls of watch, unwatch, pause and resume."""
     kicks: int

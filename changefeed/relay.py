@@ -197,8 +197,9 @@ class Relay:
                 found = await self._look(listener)
                 if leased and not self.pulse.leased:
                     # The clock has jumped past the lease, or somebody has written for whom it had: until the chores were due by
-                    # themselves, nothing would be captured, and nobody be told.
+                    # themselves, nothing would be captured, and nobody be told. Before anything else: events are waiting.
                     chores.due = self._clock()
+                    continue
                 if silent and found and not self._bell.rung:
                     self.pulse.missed_bells += 1
                 silent = False

@@ -53,7 +53,7 @@ create sequence changefeed.uncaptured cache 1;
 create table changefeed.state (
   singleton      boolean primary key default true check (singleton),
   until          timestamptz not null,                            -- capture stops by itself when no relay has extended this
-  lapsed         boolean not null default false,                  -- it had stopped, and who wrote then may not have ended
+  lapsed         xid8[] not null default '{}',                    -- who wrote when it had stopped, and had not ended: see extend
   uncaptured     bigint not null default 0,                       -- changefeed.uncaptured, as far as everybody has refetched
   max_absence    interval not null default interval '24 hours',   -- how long a relay may be away
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least

@@ -53,7 +53,7 @@ create sequence changefeed.uncaptured cache 1;
 create table changefeed.state (
   singleton      boolean primary key default true check (singleton),
   until          timestamptz not null,                            -- capture stops by itself when no relay has extended this
-  lapsed         boolean not null default false,                  -- it had stopped, and who wrote then may not have ended
+  lapsed         xid8[] not null default '{}',                    -- who wrote when it had stopped, and had not ended: see extend
   uncaptured     bigint not null default 0,                       -- changefeed.uncaptured, as far as everybody has refetched
   max_absence    interval not null default interval '24 hours',   -- how long a relay may be away
   retention      interval not null default interval '24 hours',   -- how long events are kept, at least
@@ -768,25 +768,30 @@ as $differs$
 $differs$;
 
 -- Purpose:   the relay is here: let capture go on for another max_absence.
--- Returns:   true where capture had stopped meanwhile, so that changes are missing and a new epoch must begin; also where
---            that is over already, because the clock went back: changefeed.uncaptured counts whoever wrote then. And once
---            more when the last transaction has ended that wrote while capture had stopped: it may have committed after
---            everybody had refetched.
--- Locks:     the row of changefeed.state; the advisory lock of those transactions, without waiting
+-- Returns:   true where changes are missing, so that a new epoch must begin: capture had stopped meanwhile; or it had for
+--            somebody who wrote when that was over already, because the clock went back, or his snapshot is old
+--            (changefeed.uncaptured counts whoever writes then); or one of those has ended since, and what he wrote has
+--            become visible after everybody had refetched.
+-- Locks:     the row of changefeed.state
 -- Called by: the leading relay, every few minutes, and at once when it finds that capture has stopped
 create function changefeed.extend() returns boolean
-language sql
+language plpgsql
 set search_path = pg_catalog
 as $extend$
-  update changefeed.state s
-     set until = clock_timestamp() + s.max_absence,
-         lapsed = former.expired or (former.lapsed and not former.settled),
-         uncaptured = former.counted
-    from (select t.until < clock_timestamp() or u.counted <> t.uncaptured as expired, t.lapsed, u.counted,
-                 t.lapsed and pg_try_advisory_xact_lock(1667785319, 4) as settled
-            from changefeed.state t, coalesce(pg_sequence_last_value('changefeed.uncaptured'), 0) as u (counted)
-             for update of t) as former
-  returning former.expired or former.settled
+declare
+  former  changefeed.state;
+  counted bigint;
+  writing xid8[];
+begin
+  select s.* into former from changefeed.state s for update;
+  -- In this order. Whoever goes uncaptured takes his lock and then counts himself: so whoever is counted here is found here
+  -- too, or has ended. The other way round somebody would be counted whose end nobody waits for.
+  counted := coalesce(pg_sequence_last_value('changefeed.uncaptured'), 0);
+  writing := changefeed.writing_uncaptured();
+  update changefeed.state set until = clock_timestamp() + max_absence, uncaptured = counted, lapsed = writing;
+  return former.until < clock_timestamp() or counted <> former.uncaptured
+      or exists (select from unnest(former.lapsed) as x (id) where pg_visible_in_snapshot(x.id, pg_current_snapshot()));
+end
 $extend$;
 
 -- Purpose:   put texts into the {{placeholders}} of a template, all at once: what was put in is not looked at again, so
@@ -1590,6 +1595,32 @@ as $wide$
      -- varchar(n): n characters of at most four bytes each
      and not (t.oid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod between 1 and 1000)
 $wide$;
+
+-- Purpose:   the transactions that go on writing although their changes are not captured: capture had stopped when they began
+--            to. Ids rather than locks, because a snapshot says of an id whether its transaction has ended, and says it
+--            of the very moment in which it shows what was written afterwards.
+-- Locks:     none of ours; those of the lock table, for as long as it is copied
+-- Called by: changefeed.extend
+create function changefeed.writing_uncaptured() returns xid8[]
+language sql volatile
+set search_path = pg_catalog
+return (
+  -- A transaction has the first of its ids for itself, the others for its savepoints. The lock table knows the lower half of
+  -- them; the next id lies behind all, and age() tells how far.
+  select coalesce(array_agg((present.next - running.age)::text::xid8), '{}')
+    from (select pg_snapshot_xmax(s)::text::bigint, pg_snapshot_xmax(s)::xid from pg_current_snapshot() as s) as present (next, xid)
+   cross join lateral (
+         select max(age(id.transactionid) - age(present.xid))
+           from pg_locks as uncaptured
+           join pg_locks as id on id.virtualtransaction = uncaptured.virtualtransaction and id.locktype = 'transactionid'
+                              and id.mode = 'ExclusiveLock' and id.granted
+          where uncaptured.locktype = 'advisory'
+            and uncaptured.database = (select d.oid from pg_database d where d.datname = current_database())
+            and (uncaptured.classid, uncaptured.objid, uncaptured.objsubid) = (1667785319, 4, 2)
+            and uncaptured.granted
+          group by uncaptured.virtualtransaction
+         ) as running (age)
+);
 
 -- Nothing of changefeed is anybody's but its owner's. PostgreSQL lets everybody execute a new function; the schema, which
 -- they cannot enter, would do, but two locks are better than one.

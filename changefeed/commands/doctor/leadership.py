@@ -13,7 +13,7 @@ EFFECTS = {
     ASLEEP: "the relay cannot sleep, and writers may ring with each change",
     LEADER: "no relay can lead: retention stands still, and capture will stop",
     FOLLOWER: "the leader does not ring the other processes, which then look once a second",
-    LAPSED: "after capture had stopped, clients are told to refetch again and again",
+    LAPSED: "should capture stop, nobody is told of what commits after it goes on again",
     PRESENCE: "the cap on a user's connections holds in each process alone",
 }
 """What it means that somebody else holds a lock."""
@@ -43,14 +43,16 @@ async def leader(patient: Patient) -> Sequence[Finding]:
 async def lease(patient: Patient) -> Sequence[Finding]:
     """Whether the database lets capture go on."""
     row = await patient.connection.fetchrow(
-        "select extract(epoch from until - clock_timestamp())::float8 as seconds, lapsed from changefeed.state"
+        "select extract(epoch from until - clock_timestamp())::float8 as seconds, cardinality(lapsed) as writing"
+        " from changefeed.state"
     )
     if row["seconds"] <= 0:
         sentence = f"capture stopped {-row['seconds']:.0f} s ago, because no relay had led for CHANGEFEED_MAX_ABSENCE"
         return [problem("capture", sentence, "start a relay: it starts capture, and every client refetches once")]
-    if row["lapsed"]:
+    if row["writing"]:
         sentence = (
-            "capture had stopped, and a transaction that wrote meanwhile is open: when it ends, every client refetches"
+            f"capture had stopped, and transactions that wrote meanwhile are open ({row['writing']}): when one ends,"
+            " every client refetches"
         )
         return [warning("capture", sentence, "end that transaction, see long-transactions")]
     return [ok("capture", f"goes on, and would stop in {row['seconds'] / 3600:.1f} h if nobody led")]

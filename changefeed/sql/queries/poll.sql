@@ -6,15 +6,19 @@
 -- "begun": the next transaction id. A snapshot does not tell who is running beyond its xmax, which is the latest that has
 -- ended and one; only from "begun" on nobody has begun yet.
 --
--- "leased": capture goes on, and nobody has gone uncaptured since the leader last counted. Whoever reads the lease with an old
--- snapshot (REPEATABLE READ) finds it expired long after it was extended, and only the sequence tells.
+-- "leased": capture goes on, and nobody has gone uncaptured since the leader last counted, nor has one of those ended whom it
+-- knew. Whoever reads the lease with an old snapshot (REPEATABLE READ) finds it expired long after it was extended, and
+-- only the sequence tells. What such a one has written is visible here no later than what others wrote to the same row after
+-- it: so whoever heeds this before the events tells nobody the later change without the earlier one.
 select pg_current_snapshot()::text as snapshot,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint + age(pg_snapshot_xmax(pg_current_snapshot())::xid) as begun,
        s.floor::text as floor,
        s.watch_changes,
        s.kicks,
        s.inquiries,
-       s.until > clock_timestamp() and u.counted = s.uncaptured as leased,
+       s.until > clock_timestamp() and u.counted = s.uncaptured
+         and not exists (select from unnest(s.lapsed) as x (id)
+                          where pg_visible_in_snapshot(x.id, pg_current_snapshot())) as leased,
        pg_is_in_recovery() as standby,
        p.id::text as epoch_id,
        cardinality(p.prepared) > 0 as prepared,
