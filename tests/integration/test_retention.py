@@ -42,7 +42,9 @@ async def expire(admin: Connection, running: Feed | None = None) -> None:
     await admin.execute(
         "update changefeed.leaf set sealed_at = sealed_at - interval '2 days' where sealed_at is not null"
     )
-    assert await admin.fetchval("select changefeed.rotate()") == 1
+    # A leaf that somebody is reading at the moment is left for the next call.
+    while not await admin.fetchval("select changefeed.rotate()"):
+        pass
     assert await admin.fetchval("select count(*) from changefeed.event") == 0
 
 
