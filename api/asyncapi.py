@@ -53,6 +53,10 @@ def document() -> dict[str, Any]:
         [(model, "serialization" if model in sent else "validation") for model in sent + heard],
         ref_template=SCHEMAS + "{model}",
     )
+    for model in sent + heard:
+        # Pydantic requires nothing that has a default; on the wire the type is what tells messages apart.
+        schema = definitions["$defs"][model.__name__]
+        schema["required"] = ["type", *(name for name in schema.get("required", ()) if name != "type")]
     messages = {_type(model): _message(model) for model in sent + heard}
     references = {name: {"$ref": MESSAGES + name} for name in messages}
     return {

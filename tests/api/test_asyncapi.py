@@ -45,10 +45,14 @@ def test_every_reference_leads_somewhere() -> None:
 def test_a_message_that_is_published_is_described_as_it_is_sent() -> None:
     published = document()
     schema = {**published["components"]["schemas"]["Pong"], "components": published["components"]}
-    message = {"type": "pong", "timestamp": "2026-01-01T00:00:00.000000Z", "data": {}}
-    jsonschema.validate(message, schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**message, "more": 1}, schema)
+    pong = {"type": "pong", "timestamp": "2026-01-01T00:00:00.000000Z", "data": {}}
+    jsonschema.validate(pong, schema)
+    for wrong in ({**pong, "more": 1}, {name: pong[name] for name in ("timestamp", "data")}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+    for message in published["components"]["messages"].values():
+        name = message["payload"]["$ref"].rpartition("/")[2]
+        assert published["components"]["schemas"][name]["required"][0] == "type"
 
 
 @pytest.mark.needs("node")
