@@ -128,7 +128,7 @@ class Feed:
                 stack.push_async_callback(_ended, reckoning)
             witnessing = asyncio.create_task(self.witness.run(self.pool), name="changefeed witness")
             stack.push_async_callback(_ended, witnessing)
-            self.replays = Replays(self.pool, self.hub, self.pulse, self.settings.page_rows)
+            self.replays = Replays(self.pool, self.hub, self.pulse, self.settings)
             stack.push_async_callback(_ended, asyncio.create_task(self.relay.run(), name="changefeed relay"))
             self._stack = stack.pop_all()
         return self
@@ -179,7 +179,7 @@ class Feed:
             )
 
         first = Change("ready", since=since)
-        return Subscription(hub, self.relay, self.replays, session, first, welcomed, settings.max_replay, self.outcomes)
+        return Subscription(hub, self.relay, self.replays, session, first, welcomed, self.outcomes)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reading]:

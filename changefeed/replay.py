@@ -3,12 +3,12 @@
 From memory where the newest window reaches back far enough, otherwise from Postgres, in pages.
 Guarantees: what is read is complete, or RefetchError says why not; nothing is sent twice by this, except what an interrupted
 reading had sent already. The pool's size is how many sessions may read from Postgres at a time; a page holds a connection
-only while it is fetched, never while a slow client takes it.
+only while it is fetched, never while a slow client takes it. What a session holds meanwhile is bounded in bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -21,10 +21,16 @@ from .hub import Hub
 from .messages import ResyncReason
 from .pulse import Pulse
 from .session import Item, Session, State
+from .settings import Settings
+from .window import size
 
 ANSWER_SECONDS = 30.0
 RELEASE_SECONDS = 1.0
 """For which the server may take to confirm that a statement was cancelled."""
+FIRST_ROWS = 250
+"""Events on a session's first page from the log: how large they are is not known before."""
+PAGE_BYTES = 4 << 20
+"""What the events of a page take, about. A session that is behind holds two of them, and their messages."""
 
 
 class RefetchError(Exception):
@@ -38,13 +44,35 @@ class RefetchError(Exception):
 class Replays:
     """The log as sessions that are behind read it."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], hub: Hub, pulse: Pulse, page_rows: int) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], hub: Hub, pulse: Pulse, settings: Settings) -> None:
         self._pool = pool
         self._hub = hub
         self._pulse = pulse
-        self._page_rows = page_rows
+        self._page_rows = settings.page_rows
+        self._max_replay = settings.max_replay
+        self._max_replay_bytes = settings.max_replay_bytes
         self.from_memory = 0
         self.from_log = 0
+
+    async def whole(self, session: Session) -> list[Item]:
+        """All of `items` at once, for a client that is to be told first what becomes of its place.
+
+        Raises what `items` raises, and RefetchError where it is more than is worth replaying. Then nothing of it was sent, and
+        the session is where it was.
+        """
+        items: list[Item] = []
+        room = self._max_replay_bytes
+        try:
+            async with aclosing(self.items(session)) as pages:
+                async for page in pages:
+                    items += page
+                    room -= sum(item.size for item in page)
+                    if len(items) > self._max_replay or room < 0:
+                        raise RefetchError("too-much")  # noqa: TRY301
+        except BaseException:
+            session.lag(session.position)
+            raise
+        return items
 
     async def items(self, session: Session) -> AsyncGenerator[list[Item], None]:
         """Everything that the session has missed since its position, in pages, and then it is live.
@@ -84,25 +112,41 @@ class Replays:
             self.from_memory += 1
             end = hub.cursor
             events = list(hub.handovers.converted(events, since.snapshot))
-            for first in range(0, max(len(events), 1), self._page_rows):
-                yield events[first : first + self._page_rows], end
+            for portion in self._portions(events):
+                yield portion, end
             return
         self.from_log += 1
         upto: Snapshot | None = None
         last_seq = -1
+        rows = min(self._page_rows, FIRST_ROWS)
         while True:
-            page = await self._page(session, since, upto, last_seq)
+            page = await self._page(session, since, upto, last_seq, rows)
             if page.epoch_id != self._pulse.epoch_id or since.epoch != hub.cursor.epoch:
                 raise RefetchError("epoch")
             if page.floor is not None and not since.snapshot.covers(page.floor):
                 raise RefetchError("retention")
             upto = page.snapshot
             yield list(hub.handovers.converted(page.events, since.snapshot)), Cursor(since.epoch, upto)
-            if len(page.events) < self._page_rows:
+            if len(page.events) < rows:
                 return
             last_seq = page.events[-1].seq
+            # As many as would fit if they are like these; and no more than twice as many, because they may not be.
+            each = sum(map(size, page.events)) // rows
+            rows = max(1, min(self._page_rows, 2 * rows, PAGE_BYTES // each))
 
-    async def _page(self, session: Session, since: Cursor, upto: Snapshot | None, last_seq: int) -> eventlog.MissedPage:
+    def _portions(self, events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+        """The events in pages; one at least."""
+        first = taken = 0
+        for number, event in enumerate(events):
+            taken += size(event)
+            if number - first >= self._page_rows or (taken > PAGE_BYTES and number > first):
+                yield events[first:number]
+                first, taken = number, size(event)
+        yield events[first:]
+
+    async def _page(
+        self, session: Session, since: Cursor, upto: Snapshot | None, last_seq: int, rows: int
+    ) -> eventlog.MissedPage:
         connection: Any = await self._pool.acquire(timeout=ANSWER_SECONDS)
         try:
             return await eventlog.missed(
@@ -111,7 +155,7 @@ class Replays:
                 tuple(session.owners),
                 upto,
                 last_seq,
-                self._page_rows,
+                rows,
                 ANSWER_SECONDS,
             )
         finally:

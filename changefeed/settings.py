@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """The newest part of the log that is kept in memory, for clients that come back."""
     max_replay: int = Field(default=10_000, ge=0)
     """Missed events beyond which a client is told to refetch instead."""
+    max_replay_bytes: int = Field(default=8 << 20, ge=0)
+    """The same of the messages in bytes. A client that takes nothing holds so much memory, until `send_timeout` is over."""
 
     statistics_interval: float = Field(default=1.0, gt=0, le=3600)
     """Between two messages of one statistic to one session, at least."""

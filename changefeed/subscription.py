@@ -11,7 +11,6 @@ interleaved; the client is told in so many words when it cannot be complete. One
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -56,7 +55,7 @@ class Subscription:
     """See above. A context manager: leaving it forgets the session."""
 
     __slots__ = (
-        "_delays", "_greeting", "_hub", "_max_replay", "_outcomes", "_reading", "_relay", "_replays", "_requests", "_waiter",
+        "_delays", "_greeting", "_hub", "_outcomes", "_reading", "_relay", "_replays", "_requests", "_waiter",
         "session",
     )  # fmt: skip
 
@@ -68,7 +67,6 @@ class Subscription:
         session: Callable[[Callable[[], None]], Session],
         first: Change,
         greeting: Greeting,
-        max_replay: int,
         outcomes: dict[str, int],
     ) -> None:
         """`session` makes the session, given what wakes us. `outcomes` counts what came of asking to resume."""
@@ -77,7 +75,6 @@ class Subscription:
         self._replays = replays
         self._requests: list[Change | Item] = [first]
         self._greeting = greeting
-        self._max_replay = max_replay
         self._reading: AsyncGenerator[list[Item], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._outcomes = outcomes
@@ -191,7 +188,8 @@ class Subscription:
         try:
             since = await self._placed(change.since)
             session.lag(since)
-            items = await self._missed()
+            self._reading = None
+            items = await self._replays.whole(session)
         except RefetchError as error:
             return self._start_anew(change, error.reason)
         outcome: Outcome = "replayed" if items else "fresh"
@@ -227,23 +225,6 @@ class Subscription:
         if cursor.epoch != hub.cursor.epoch or not hub.cursor.snapshot.covers(cursor.snapshot):
             raise RefetchError("epoch")
         return cursor
-
-    async def _missed(self) -> list[Item]:
-        """Everything since the session's position. Raises RefetchError where it is more than is worth replaying."""
-        items: list[Item] = []
-        self._reading = None
-        session = self.session
-        try:
-            async with aclosing(self._replays.items(session)) as pages:
-                async for page in pages:
-                    items += page
-                    if len(items) > self._max_replay:
-                        raise RefetchError("too-much")  # noqa: TRY301
-        except BaseException:
-            # Nothing of it was sent: who goes on nevertheless reads on from there.
-            session.lag(session.position)
-            raise
-        return items
 
     async def _read_on(self, deadline: float) -> list[Item]:
         """The next page for a session that lags. After a lost connection it goes on from where it was, later."""

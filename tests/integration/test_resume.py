@@ -118,6 +118,20 @@ async def test_more_than_is_worth_replaying_is_answered_with_a_resync(
 
 
 @pytest.mark.parametrize("source", MEMORY)
+async def test_more_bytes_than_are_worth_replaying_are_answered_with_a_resync(
+    database: Database, app: Connection, source: str
+) -> None:
+    async with live(database.feed_dsn, **MEMORY[source], max_replay_bytes=9000) as running:
+        tasks = await Tasks.of(app, people(1)[0])
+        since = await place_of(running, tasks)
+        for _ in range(2):
+            await tasks.add(text="x" * 4000)
+        assert marks(await answer(running, tasks, since)) == [1, 2]
+        await tasks.add(text="x" * 4000)
+        assert reason(await answer(running, tasks, since)) == "too-much"
+
+
+@pytest.mark.parametrize("source", MEMORY)
 async def test_a_capture_that_failed_meanwhile_is_answered_with_a_resync(
     database: Database, app: Connection, feed: Connection, source: str
 ) -> None:

@@ -274,7 +274,7 @@ async def test_a_refetch_for_what_was_not_captured_overtakes_what_was_captured_a
                 await long.execute("commit")
             await tasks.add()
             assert {message["type"] for message in await told(subscription)} == {"resync"}
-            assert await running.pulse.until(lambda epochs=epochs: running.pulse.connections == epochs, PATIENCE)
+            assert await running.pulse.until(lambda: running.pulse.connections == epochs, PATIENCE)  # noqa: B023
         await tasks.add()
         assert await marks_until(subscription, 5) == [5]
     await long.close()

@@ -90,14 +90,15 @@ class Tasks:
         )
         return cls(app, owner, execution)
 
-    async def add(self, app: Connection | None = None) -> UUID:
-        """A new task."""
+    async def add(self, app: Connection | None = None, *, text: str | None = None) -> UUID:
+        """A new task. `text`: what went wrong with it."""
         self.marks += 1
         task: UUID = await (app or self.app).fetchval(
-            "insert into agent_task (execution_id, user_id, progress) values ($1, $2, $3) returning id",
+            "insert into agent_task (execution_id, user_id, progress, error_message) values ($1, $2, $3, $4) returning id",
             self.execution,
             self.owner,
             self.marks,
+            text,
         )
         return task
 
