@@ -22,6 +22,7 @@ from .errors import EpochEndedError
 from .event import Batch, Event
 from .hub import Hub
 from .messages import ResyncReason
+from .portion import Portion
 from .pulse import Pulse
 from .seed import Seed
 from .settings import Settings
@@ -39,8 +40,9 @@ class Delivery:
     def __init__(self, hub: Hub, pulse: Pulse, settings: Settings, clock: Callable[[], float]) -> None:
         self._hub = hub
         self._pulse = pulse
-        self._settings = settings
         self._clock = clock
+        self.portion = Portion(settings.page_rows)
+        """How much of the log is read at a time. It outlives the connection that was too slow for it."""
         self._sent: list[tuple[Snapshot, int]] = []
         """Of windows that were interrupted, the end and the seq up to which they have been published."""
         self._out: Callable[[Copy], None] | None = None
@@ -98,8 +100,8 @@ class Delivery:
             return
         seed = Seed(place, window.max_events, window.max_bytes)
         # One more than there is room for tells that it is not all.
-        limit, page_rows = window.max_events + 1, self._settings.page_rows
-        newest = eventlog.newest(connection, place.snapshot, limit, page_rows, ANSWER_SECONDS)
+        limit = window.max_events + 1
+        newest = eventlog.newest(connection, place.snapshot, limit, self.portion, ANSWER_SECONDS)
         async with aclosing(newest) as pages:
             async for events in pages:
                 if not seed.gather(events):
@@ -145,7 +147,7 @@ class Delivery:
         self._pulse.windows += 1
         found = 0
         snapshot: Snapshot | None = None
-        window = eventlog.window(connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
+        window = eventlog.window(connection, place.snapshot, self.portion, ANSWER_SECONDS)
         last: int | None = None
         too_old = False
         try:

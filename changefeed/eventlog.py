@@ -15,6 +15,7 @@ import asyncpg
 from .cursor import Snapshot
 from .errors import NotInstalledError
 from .event import Event, Op, Owner
+from .portion import Portion
 from .sql import query
 
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -102,7 +103,7 @@ async def poll(connection: asyncpg.Connection[Any], after: Snapshot | None, limi
 
 
 async def window(
-    connection: asyncpg.Connection[Any], after: Snapshot, page_rows: int, timeout: float
+    connection: asyncpg.Connection[Any], after: Snapshot, portion: Portion, timeout: float
 ) -> AsyncGenerator[tuple[Sequence[Event], Snapshot, Snapshot | None], None]:
     """Everything that `after` could not see, by seq, in pages: the events, the snapshot that comes next, and the floor.
 
@@ -111,13 +112,13 @@ async def window(
     """
     async with connection.transaction():
         portal = await connection.cursor(query("window"), *_place(after), timeout=timeout)
-        while rows := await portal.fetch(page_rows, timeout=timeout):
-            first = rows[0]
-            yield list(map(_event, rows)), Snapshot.parse(first["snapshot"]), _snapshot(first["floor"])
+        while rows := await _fetch(portal, portion, timeout):
+            events, (_, first) = [event for event, _ in rows], rows[0]
+            yield events, Snapshot.parse(first["snapshot"]), _snapshot(first["floor"])
 
 
 async def newest(
-    connection: asyncpg.Connection[Any], at: Snapshot, limit: int, page_rows: int, timeout: float
+    connection: asyncpg.Connection[Any], at: Snapshot, limit: int, portion: Portion, timeout: float
 ) -> AsyncGenerator[list[Event], None]:
     """Of what `at` could see at most so many events, those of the newest transactions first, in pages of one moment.
 
@@ -125,8 +126,8 @@ async def newest(
     """
     async with connection.transaction():
         portal = await connection.cursor(query("newest"), str(at), limit, timeout=timeout)
-        while rows := await portal.fetch(page_rows, timeout=timeout):
-            yield list(map(_event, rows))
+        while rows := await _fetch(portal, portion, timeout):
+            yield [event for event, _ in rows]
 
 
 async def missed(
@@ -178,6 +179,19 @@ def not_installed(error: Exception) -> NotInstalledError:
     return NotInstalledError(
         f"The database has no changefeed schema that this release knows ({error}). Run: changefeed migrate"
     )
+
+
+async def _fetch(portal: Any, portion: Portion, timeout: float) -> list[tuple[Event, asyncpg.Record]]:
+    """The next page, each event with its row."""
+    asked = portion.rows
+    try:
+        rows: list[asyncpg.Record] = await portal.fetch(asked, timeout=timeout)
+    except TimeoutError:
+        portion.late()
+        raise
+    events = list(map(_event, rows))
+    portion.had(events, last=len(events) < asked)
+    return list(zip(events, rows, strict=True))
 
 
 def _place(after: Snapshot | None) -> tuple[int, list[int]]:

@@ -258,7 +258,13 @@ class Relay:
         self.pulse.looking()
         place = self._hub.cursor
         assert place is not None
-        page = await eventlog.poll(listener.connection, place.snapshot, self._settings.page_rows, ANSWER_SECONDS)
+        portion = self._delivery.portion
+        try:
+            page = await eventlog.poll(listener.connection, place.snapshot, portion.rows, ANSWER_SECONDS)
+        except TimeoutError:
+            portion.late()
+            raise
+        portion.had(page.events, last=not page.more)
         await self._heed(listener, page)
         found = await self._delivery.deliver(listener.connection, place, page)
         self.pulse.looked(found, self._clock())

@@ -8,7 +8,8 @@ only while it is fetched, never while a slow client takes it. What a session hol
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -19,18 +20,16 @@ from .cursor import Cursor, Snapshot
 from .event import Event
 from .hub import Hub
 from .messages import ResyncReason
+from .portion import Portion, parts
 from .pulse import Pulse
 from .session import Item, Session, State
 from .settings import Settings
-from .window import size
 
 ANSWER_SECONDS = 30.0
 RELEASE_SECONDS = 1.0
 """For which the server may take to confirm that a statement was cancelled."""
-FIRST_ROWS = 250
-"""Events on a session's first page from the log: how large they are is not known before."""
-PAGE_BYTES = 4 << 20
-"""What the events of a page take, about. A session that is behind holds two of them, and their messages."""
+AT_ONCE = 200
+"""Events from memory whose messages are made before anybody else gets a turn."""
 
 
 class RefetchError(Exception):
@@ -63,7 +62,7 @@ class Replays:
         items: list[Item] = []
         room = self._max_replay_bytes
         try:
-            async with aclosing(self.items(session)) as pages:
+            async with aclosing(self.items(session, self._max_replay)) as pages:
                 async for page in pages:
                     items += page
                     room -= sum(item.size for item in page)
@@ -74,18 +73,18 @@ class Replays:
             raise
         return items
 
-    async def items(self, session: Session) -> AsyncGenerator[list[Item], None]:
+    async def items(self, session: Session, most: int | None = None) -> AsyncGenerator[list[Item], None]:
         """Everything that the session has missed since its position, in pages, and then it is live.
 
         The last message carries the place that is reached. Ends early where a restart, which tells the client to refetch,
-        has overtaken it. Raises RefetchError, asyncpg.PostgresError, OSError,
-        TimeoutError; the session is then still where it was.
+        has overtaken it. `most`: messages beyond which the caller has no use for it, in case that is known before they are
+        made. Raises RefetchError, asyncpg.PostgresError, OSError, TimeoutError; the session is then still where it was.
         """
         if session.state is State.CLOSED:
             return
         held: list[Item] = []
         end = since = session.begin_replay()
-        async with aclosing(self._pages(session, since)) as pages:
+        async with aclosing(self._pages(session, since, most)) as pages:
             async for events, place in pages:
                 if not session.reading:
                     return
@@ -104,7 +103,9 @@ class Replays:
             held[-1].cursor = end
             yield held
 
-    async def _pages(self, session: Session, since: Cursor) -> AsyncGenerator[tuple[Sequence[Event], Cursor], None]:
+    async def _pages(
+        self, session: Session, since: Cursor, most: int | None
+    ) -> AsyncGenerator[tuple[Sequence[Event], Cursor], None]:
         hub = self._hub
         assert hub.cursor is not None
         events = hub.window.after(since, session.owners)
@@ -112,14 +113,19 @@ class Replays:
             self.from_memory += 1
             end = hub.cursor
             events = list(hub.handovers.converted(events, since.snapshot))
-            for portion in self._portions(events):
-                yield portion, end
+            if most is not None and len(events) > most and self._wanted(session, events) > most:
+                raise RefetchError("too-much")
+            for part in parts(events, min(self._page_rows, AT_ONCE)):
+                yield part, end
+                # To make ten thousand messages takes tenths of a second, in which nobody else would be served.
+                await asyncio.sleep(0)
             return
         self.from_log += 1
         upto: Snapshot | None = None
         last_seq = -1
-        rows = min(self._page_rows, FIRST_ROWS)
+        portion = Portion(self._page_rows)
         while True:
+            rows = portion.rows
             page = await self._page(session, since, upto, last_seq, rows)
             if page.epoch_id != self._pulse.epoch_id or since.epoch != hub.cursor.epoch:
                 raise RefetchError("epoch")
@@ -130,19 +136,11 @@ class Replays:
             if len(page.events) < rows:
                 return
             last_seq = page.events[-1].seq
-            # As many as would fit if they are like these; and no more than twice as many, because they may not be.
-            each = sum(map(size, page.events)) // rows
-            rows = max(1, min(self._page_rows, 2 * rows, PAGE_BYTES // each))
+            portion.had(page.events, last=False)
 
-    def _portions(self, events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-        """The events in pages; one at least."""
-        first = taken = 0
-        for number, event in enumerate(events):
-            taken += size(event)
-            if number - first >= self._page_rows or (taken > PAGE_BYTES and number > first):
-                yield events[first:number]
-                first, taken = number, size(event)
-        yield events[first:]
+    def _wanted(self, session: Session, events: Sequence[Event]) -> int:
+        topics_of = self._hub.mapping.topics_of
+        return sum(session.topic_among(topics_of(event.source)) is not None for event in events)
 
     async def _page(
         self, session: Session, since: Cursor, upto: Snapshot | None, last_seq: int, rows: int

@@ -21,6 +21,7 @@ from changefeed import eventlog
 from changefeed.cursor import Cursor, Snapshot
 from changefeed.event import Event, Owner
 from changefeed.listener import connect
+from changefeed.portion import Portion
 from tests.integration.vocabulary import PATIENCE, Connection, people
 from tests.support.database import Database
 
@@ -155,7 +156,7 @@ class World:
         if page.more:
             assert len(events) == limit
             events = []
-            async for part, end, _ in eventlog.window(self.reader, self.place, limit, PATIENCE):  # noqa: B007
+            async for part, end, _ in eventlog.window(self.reader, self.place, Portion(limit), PATIENCE):  # noqa: B007
                 assert len(part) <= limit
                 events += part
         new = self.committed[self.polled :]
@@ -273,7 +274,7 @@ async def test_a_window_in_pages_shows_one_moment_whatever_commits_between_them(
         await world.take(("write", 0, number % ROWS))
     found: list[int] = []
     ends = set()
-    async with aclosing(eventlog.window(reader, world.place, 2, PATIENCE)) as pages:
+    async with aclosing(eventlog.window(reader, world.place, Portion(2), PATIENCE)) as pages:
         async for events, end, _ in pages:
             found += marks(events)
             ends.add(end)
@@ -290,6 +291,6 @@ async def test_a_window_that_is_left_early_leaves_no_transaction_behind(connecti
     assert world.place is not None
     for number in range(4):
         await world.take(("write", 0, number))
-    async with aclosing(eventlog.window(reader, world.place, 1, PATIENCE)) as pages:
+    async with aclosing(eventlog.window(reader, world.place, Portion(1), PATIENCE)) as pages:
         assert len((await anext(pages))[0]) == 1
     assert not reader.is_in_transaction()

@@ -40,36 +40,6 @@ MEMORY = {"memory": {}, "log": {"window_events": 0}}
 
 
 @pytest.mark.parametrize("source", MEMORY)
-async def test_pages_are_as_small_as_their_events_are_large(
-    database: Database, app: Connection, feed: Connection, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
-    """However many sessions read on from the log, each holds a few MiB."""
-    monkeypatch.setattr("changefeed.replay.FIRST_ROWS", 1)
-    monkeypatch.setattr("changefeed.replay.PAGE_BYTES", 15_000)
-    async with live(database.feed_dsn, **MEMORY[source], page_rows=7) as running:
-        tasks = await Tasks.of(app, people(1)[0])
-        await until_seen(running, feed)
-        async with tasks.subscribe(running) as subscription:
-            await told(subscription)
-            for text, largest in ((None, 7), ("x" * 4000, 3)):
-                place, before = subscription.place(), tasks.marks
-                for _ in range(20):
-                    await tasks.add(text=text)
-                await until_seen(running, feed)
-                subscription.session.lag(place)
-                seen: list[int | None] = []
-                sizes: list[int] = []
-                while tasks.marks not in seen:
-                    page = marks(await told(subscription))
-                    seen += page
-                    sizes.append(len(page))
-                assert seen == list(range(before + 1, before + 21))
-                assert max(sizes) == largest
-                if source == "log":
-                    assert sizes[:3] == [1, 2, largest if text else 4]
-
-
-@pytest.mark.parametrize("source", MEMORY)
 async def test_a_buffer_that_overflows_costs_nothing_but_a_look_at_the_log(
     database: Database, app: Connection, feed: Connection, source: str
 ) -> None:

@@ -173,7 +173,7 @@ class Proxy:
             writer.write(data[:piece])
             await writer.drain()
             if self.bytes_per_second:
-                await asyncio.sleep(piece / self.bytes_per_second)
+                await asyncio.sleep(min(piece, len(data)) / self.bytes_per_second)
             data = data[piece:]
 
 
