@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from changefeed.feed import Feed
+from changefeed.listener import LEADER, LOCK_CLASS
 from changefeed.subscription import Subscription
 from tests.integration.vocabulary import (
+    PATIENCE,
+    Connection,
     Message,
     Tasks,
     told,
@@ -33,7 +36,8 @@ async def said_at_once(subscription: Subscription) -> list[Message]:
     """The answer, and the resync that may follow it."""
     said = await told(subscription)
     if said[0]["data"]["outcome"] == "resync":
-        said += await told(subscription)
+        while said[-1]["type"] != "resync":
+            said += await told(subscription)
     return said
 
 
@@ -43,3 +47,9 @@ def reason(said: list[Message]) -> str:
     assert ready["data"]["outcome"] == "resync"
     assert {(message["type"], message["cursor"]) for message in resyncs} == {("resync", ready["cursor"])}
     return str(resyncs[0]["data"]["reason"])
+
+
+async def until_nobody_leads(admin: Connection) -> None:
+    """Waits until the server has noticed that the leader is gone."""
+    await admin.execute("select pg_advisory_lock($1, $2)", LOCK_CLASS, LEADER, timeout=PATIENCE)
+    await admin.execute("select pg_advisory_unlock($1, $2)", LOCK_CLASS, LEADER)

@@ -1,17 +1,13 @@
-"""Retention and absence: what is gone is said to be gone, and whoever was away too long begins anew.
+"""Retention: what is gone is said to be gone.
 
 Time is not waited for: rows are moved to a leaf whose slot is over, and seals are made to look old.
 """
 
 from __future__ import annotations
 
-import asyncpg
-import pytest
-
 from changefeed.feed import Feed
-from changefeed.listener import LEADER, LOCK_CLASS
 from changefeed.settings import Settings
-from changefeed.subscription import Subscription
+from tests.integration.resuming import said_at_once, until_nobody_leads
 from tests.integration.vocabulary import (
     PATIENCE,
     Connection,
@@ -22,7 +18,6 @@ from tests.integration.vocabulary import (
     marks_until,
     people,
     told,
-    until_asleep,
     until_live,
     until_seen,
 )
@@ -48,15 +43,6 @@ async def expire(admin: Connection, running: Feed | None = None) -> None:
     assert await admin.fetchval("select count(*) from changefeed.event") == 0
 
 
-async def answered(subscription: Subscription) -> list[Message]:
-    """The answer to a place, and what comes with it, up to a resync where it is one."""
-    said = await told(subscription)
-    if said[0]["data"]["outcome"] == "resync":
-        while said[-1]["type"] != "resync":
-            said += await told(subscription)
-    return said
-
-
 async def test_a_place_older_than_the_log_is_answered_with_a_resync(
     database: Database, app: Connection, admin: Connection
 ) -> None:
@@ -67,14 +53,14 @@ async def test_a_place_older_than_the_log_is_answered_with_a_resync(
         await tasks.add()
         await expire(admin, running)
         async with tasks.subscribe(running, since=old["cursor"]) as subscription:
-            ready, resync = await answered(subscription)
+            ready, resync = await said_at_once(subscription)
             assert (ready["data"]["outcome"], resync["data"]["reason"]) == ("resync", "retention")
             # From here on it is whole again.
             task = await tasks.add()
             await marks_until(subscription, 2)
             assert await marks_until(subscription, await tasks.move(task)) == [3]
         async with tasks.subscribe(running, since=ready["cursor"]) as subscription:
-            said = await answered(subscription)
+            said = await said_at_once(subscription)
             assert (said[0]["data"]["outcome"], marks(said)) == ("replayed", [2, 3])
         assert running.hub.resyncs == {"retention": 1}
 
@@ -89,7 +75,7 @@ async def test_what_is_still_in_memory_is_replayed_though_the_log_is_empty(
         await tasks.add()
         await expire(admin, running)
         async with tasks.subscribe(running, since=old["cursor"]) as subscription:
-            said = await answered(subscription)
+            said = await said_at_once(subscription)
             assert (said[0]["data"]["outcome"], marks(said)) == ("replayed", [1])
 
 
@@ -139,172 +125,6 @@ async def test_a_floor_that_rises_between_two_pages_makes_the_session_refetch(
             assert said[-1]["data"]["reason"] == "retention"
 
 
-async def test_a_relay_that_returns_after_capture_had_stopped_begins_a_new_epoch(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    tasks = await Tasks.of(app, people(1)[0])
-    async with live(database.feed_dsn) as running, tasks.subscribe(running) as subscription:
-        (ready,) = await told(subscription)
-    await until_nobody_leads(admin)
-    await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-    await tasks.add()
-    assert (
-        await admin.fetchval("select count(*) from changefeed.event where op = 'insert' and source like '%task'") == 0
-    )
-    async with live(database.feed_dsn) as running:
-        await until_live(running)
-        async with tasks.subscribe(running, since=ready["cursor"]) as subscription:
-            answer, resync = await answered(subscription)
-            assert (answer["data"]["outcome"], resync["data"]["reason"]) == ("resync", "epoch")
-            await tasks.add()
-            assert await marks_until(subscription, 2) == [2]
-
-
-async def test_whoever_was_writing_while_capture_had_stopped_makes_everybody_refetch_when_he_ends(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    """Each of them, and not when the last has ended: that one may take hours."""
-    tasks = await Tasks.of(app, people(1)[0])
-    long = await asyncpg.connect(database.app_dsn)
-    await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-    for connection in (app, long):
-        await connection.execute("begin")
-        await tasks.add(connection)
-    async with live(database.feed_dsn) as running, tasks.subscribe(running) as subscription:
-        await told(subscription)
-        # The first chores find both still at it.
-        assert await running.relay.look_anew(PATIENCE)
-        assert running.pulse.connections == 1
-        for connection in (app, long):
-            await connection.execute("commit")
-            (resync,) = await told(subscription)
-            assert resync["data"]["reason"] == "epoch"
-            await until_live(running)
-        await tasks.add()
-        assert await marks_until(subscription, 3) == [3]
-    await long.close()
-
-
-async def test_where_capture_has_stopped_a_follower_says_so_and_a_leader_heals_it(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    tasks = await Tasks.of(app, people(1)[0])
-    async with (
-        live(database.feed_dsn, relay=False, safety_interval=0.05) as follower,
-        tasks.subscribe(follower) as subscription,
-    ):
-        await told(subscription)
-        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-        assert await follower.pulse.until(lambda: not follower.pulse.live, PATIENCE)
-        assert "capture has stopped" in follower.pulse.reasons[0]
-        await tasks.add()
-        async with live(database.feed_dsn) as leader:
-            await until_live(leader)
-            epoch = leader.pulse.epoch_id
-            assert await follower.pulse.until(
-                lambda: follower.pulse.epoch_id == epoch and follower.pulse.live, PATIENCE
-            )
-            said = await told(subscription)
-            assert {(message["type"], message["data"]["reason"]) for message in said} == {("resync", "epoch")}
-            await tasks.add()
-            assert await marks_until(subscription, 2) == [2]
-
-
-async def test_a_leader_that_sees_the_lease_run_out_lets_capture_go_on_at_once(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    """As where the database's clock jumps ahead: its chores would be due in minutes."""
-    tasks = await Tasks.of(app, people(1)[0])
-    async with live(database.feed_dsn, safety_interval=0.05) as running, tasks.subscribe(running) as subscription:
-        await told(subscription)
-        await until_asleep(running)
-        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-        assert await running.pulse.until(lambda: running.pulse.connections == 2 and running.pulse.live, PATIENCE)
-        said = await told(subscription)
-        assert {(message["type"], message["data"]["reason"]) for message in said} == {("resync", "epoch")}
-        await tasks.add()
-        assert await marks_until(subscription, 1) == [1]
-
-
-async def test_whoever_still_sees_the_lease_as_it_had_run_out_makes_everybody_refetch(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    """REPEATABLE READ: it began while capture had stopped, and writes when that is long over."""
-    tasks = await Tasks.of(app, people(1)[0])
-    late = await asyncpg.connect(database.app_dsn)
-    # Nobody looks but when he is told to.
-    async with live(database.feed_dsn, safety_interval=30) as running, tasks.subscribe(running) as subscription:
-        await told(subscription)
-        await until_asleep(running)
-        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-        transaction = late.transaction(isolation="repeatable_read")
-        await transaction.start()
-        await late.execute("select from workflow")
-        running.relay.look()
-        assert await running.pulse.until(lambda: running.pulse.connections == 2 and running.pulse.live, PATIENCE)
-        assert {message["type"] for message in await told(subscription)} == {"resync"}
-        assert await admin.fetchval("select s.lapsed from changefeed.state s") == [], "all that is known of has ended"
-        await tasks.add(late)
-        await transaction.commit()
-        running.relay.look()
-        (resync, *_) = await told(subscription)
-        assert (resync["type"], resync["data"]["reason"]) == ("resync", "epoch")
-    await late.close()
-
-
-async def test_a_refetch_for_what_was_not_captured_overtakes_what_was_captured_after_it(
-    database: Database, app: Connection, admin: Connection
-) -> None:
-    """Otherwise somebody would hear of a row's later change, and not of its earlier one."""
-    tasks = await Tasks.of(app, people(1)[0])
-    long = await asyncpg.connect(database.app_dsn)
-    # Nobody looks but when he is told to.
-    async with live(database.feed_dsn, safety_interval=30) as running, tasks.subscribe(running) as subscription:
-        await told(subscription)
-        await until_asleep(running)
-        # The clock goes ahead and back while nobody looks. One has ended by then, one goes on.
-        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-        await long.execute("begin")
-        await tasks.add(long)
-        await tasks.add()
-        await admin.execute("update changefeed.state set until = now() + interval '1 hour'")
-        for epochs, connection in ((2, app), (3, long)):
-            if connection is long:
-                await until_asleep(running)
-                await long.execute("commit")
-            await tasks.add()
-            assert {message["type"] for message in await told(subscription)} == {"resync"}
-            assert await running.pulse.until(lambda: running.pulse.connections == epochs, PATIENCE)  # noqa: B023
-        await tasks.add()
-        assert await marks_until(subscription, 5) == [5]
-    await long.close()
-
-
-@pytest.mark.parametrize("patience", [0.0, 60.0])
-async def test_without_a_leader_who_could_tell_everybody_to_refetch_events_do_not_wait_for_ever(
-    database: Database, app: Connection, admin: Connection, monkeypatch: pytest.MonkeyPatch, patience: float
-) -> None:
-    monkeypatch.setattr("changefeed.delivery.WITHHELD_SECONDS", patience)
-    tasks = await Tasks.of(app, people(1)[0])
-    async with (
-        live(database.feed_dsn, relay=False, safety_interval=30) as follower,
-        tasks.subscribe(follower) as subscription,
-    ):
-        await told(subscription)
-        await admin.execute("update changefeed.state set until = now() - interval '1 minute'")
-        await tasks.add()
-        await admin.execute("update changefeed.state set until = now() + interval '1 hour'")
-        await tasks.add()
-        assert await follower.relay.look_anew(PATIENCE)
-        if not patience:
-            assert await marks_until(subscription, 2) == [2]
-            return
-        async with live(database.feed_dsn) as leader:
-            await until_live(leader)
-            assert await follower.pulse.until(lambda: follower.pulse.epoch_id == leader.pulse.epoch_id, PATIENCE)
-            assert {message["type"] for message in await told(subscription)} == {"resync"}
-
-
 async def test_the_leader_rotates_and_extends_the_lease_by_itself(
     database: Database, app: Connection, admin: Connection
 ) -> None:
@@ -331,9 +151,3 @@ async def test_a_leader_tells_the_database_its_settings(database: Database, admi
         row = await admin.fetchrow("select retention, max_absence, doorbell from changefeed.state")
         assert row is not None
         assert (str(row["retention"]), str(row["max_absence"]), row["doorbell"]) == ("2:00:00", "3:00:00", False)
-
-
-async def until_nobody_leads(admin: Connection) -> None:
-    """Waits until the server has noticed that the leader is gone."""
-    await admin.execute("select pg_advisory_lock($1, $2)", LOCK_CLASS, LEADER, timeout=PATIENCE)
-    await admin.execute("select pg_advisory_unlock($1, $2)", LOCK_CLASS, LEADER)
