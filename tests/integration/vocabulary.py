@@ -20,6 +20,7 @@ from changefeed.settings import Settings
 from changefeed.subscription import Subscription
 from tests.support.database import Database
 from tests.support.oracle import Viewer, verify
+from tests.support.requirements import require
 from tests.support.writers import Writers, fetch
 
 PATIENCE = 30.0
@@ -43,7 +44,8 @@ async def until_live(feed: Feed) -> None:
 
 
 async def until_asleep(feed: Feed) -> None:
-    """Waits until the relay has nothing to do, and writers ring."""
+    """Waits until the relay has nothing to do, and writers ring. Skips the test where they never do."""
+    require("doorbell")
     pulse = feed.pulse
     assert await pulse.until(lambda: pulse.asleep and pulse.resting, PATIENCE)
 

@@ -22,6 +22,7 @@ from tests.support.service import LONGEST, Process, environment
 from tests.support.site import Site
 
 
+@pytest.mark.needs("doorbell")
 async def test_where_all_is_well_it_says_so_and_leaves_nothing_behind(
     database: Database, leading: Feed, feed: asyncpg.Connection
 ) -> None:
@@ -62,6 +63,7 @@ async def test_what_a_killed_doctor_has_left_behind_the_next_one_removes(
     assert await feed.fetchval("select count(*) from changefeed.watch where source like 'changefeed.%'") == 0
 
 
+@pytest.mark.needs("doorbell")
 @pytest.mark.parametrize(("level", "code"), [("ok", 0), ("problem", 1)])
 async def test_the_command_answers_for_people_and_programs_with_its_exit_code(own: Site, level: str, code: int) -> None:
     await own.start()

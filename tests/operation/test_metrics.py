@@ -4,6 +4,7 @@ import re
 
 import asyncpg
 import httpx
+import pytest
 
 from tests.support.issuer import SECRET, claims, token
 from tests.support.scrape import scraped, until
@@ -130,6 +131,7 @@ async def test_a_failure_of_the_capture_is_counted_for_its_table(own: Site) -> N
     assert found.by("resyncs_total", "reason") == {"capture-error": 1}
 
 
+@pytest.mark.needs("doorbell")
 async def test_who_sleeps_hears_a_ring_and_misses_no_bell(own: Site) -> None:
     service = await own.start()
     tenant = await own.tenant()
@@ -143,6 +145,7 @@ async def test_who_sleeps_hears_a_ring_and_misses_no_bell(own: Site) -> None:
     assert found.value("relay_missed_bells_total") == 0
 
 
+@pytest.mark.needs("doorbell")
 async def test_a_bell_that_was_not_rung_is_counted(own: Site) -> None:
     service = await own.start(safety_interval=0.2)
     await until(service.url, lambda scrape: scrape.value("relay_asleep") == 1)

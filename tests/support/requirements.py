@@ -1,8 +1,9 @@
-"""What a test needs from the machine, beyond Python: a container engine, a browser, Redis, Node, a clock, a disk.
+"""What a test needs, beyond Python: a container engine, a browser, Redis, Node, a clock, a disk; and the doorbell.
 
 Guarantees: `require` returns what it found, or skips the test, naming the need and the remedy. When
 CHANGEFEED_TEST_REQUIRE (comma-separated names) lists the need, a lack is a failure instead, so that a suite
-that is meant to run everything cannot go green by skipping.
+that is meant to run everything cannot go green by skipping. The doorbell is there unless CHANGEFEED_DOORBELL=off: so the
+whole suite can be played to a relay that only polls, but for the tests about the bell itself.
 """
 
 import os
@@ -16,11 +17,12 @@ from typing import Literal, get_args
 
 import pytest
 
-Need = Literal["container", "browser", "redis", "node", "clock", "disk"]
+Need = Literal["container", "browser", "redis", "node", "clock", "disk", "doorbell"]
 NEEDS: tuple[Need, ...] = get_args(Need)
 
 VARIABLE = "CHANGEFEED_TEST_REQUIRE"
 IMAGE_VARIABLE = "CHANGEFEED_TEST_IMAGE"
+DOORBELL = "CHANGEFEED_DOORBELL"
 
 _COMMANDS: dict[Need, tuple[str, ...]] = {
     "browser": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
@@ -69,6 +71,8 @@ def found(need: Need) -> str:
             return _clock()
         case "disk":
             return _disk()
+        case "doorbell":
+            return _doorbell()
         case _:
             return _command(need)
 
@@ -78,6 +82,13 @@ def _command(need: Need) -> str:
         if path := shutil.which(name):
             return path
     raise LackError(f"no {' or '.join(_COMMANDS[need])} on the PATH: install one")
+
+
+def _doorbell() -> str:
+    value = os.environ.get(DOORBELL, "on")
+    if value.lower() in ("off", "false", "no", "0"):
+        raise LackError(f"{DOORBELL} is {value}: this is about the bell itself")
+    return value
 
 
 def _clock() -> str:

@@ -23,6 +23,7 @@ import httpx
 
 from tests.support.database import ROOT
 from tests.support.issuer import SECRET
+from tests.support.requirements import DOORBELL
 
 LONGEST = 20.0
 """Seconds after which waiting for anything is given up. A test that comes here has failed."""
@@ -33,11 +34,14 @@ _ADDRESS = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """The environment of a process with these settings, and no others: `drain_timeout=2` is CHANGEFEED_DRAIN_TIMEOUT."""
+    """The environment of a process with these settings: `drain_timeout=2` is CHANGEFEED_DRAIN_TIMEOUT.
+
+    And no others, save whether there is a doorbell, which the whole suite can be told.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("CHANGEFEED_") and name not in ("DATABASE_URL", "PORT")
+        if name == DOORBELL or not (name.startswith("CHANGEFEED_") or name in ("DATABASE_URL", "PORT"))
     }
     given = {f"CHANGEFEED_{name.upper()}": str(value) for name, value in settings.items() if value is not None}
     return {**inherited, "PYTHONUNBUFFERED": "1", **given}
