@@ -57,10 +57,11 @@ class Audience:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def seat(self, session: Session, topic: str, scopes: frozenset[Scope], now: float) -> None:
-        """The session wants these numbers. They are due to it, once they are known."""
+    def seat(self, session: Session, topic: str, scopes: frozenset[Scope], now: float) -> bool:
+        """The session wants these numbers. They are due to it, once they are known. Returns whether it had others, or none."""
         seat = self._seats.get(session, {}).get(topic)
-        if seat is None or seat.group.scopes != scopes:
+        new = seat is None or seat.group.scopes != scopes
+        if seat is None or new:
             told_at = float("-inf") if seat is None else seat.told_at
             self.unseat(session, topic)
             group = self._groups.get((topic, scopes))
@@ -72,6 +73,7 @@ class Audience:
             seat.told_at = told_at
             self._seats.setdefault(session, {})[topic] = seat
         self._put(seat, now)
+        return new
 
     def unseat(self, session: Session, topic: str) -> None:
         """The session wants these numbers no longer."""

@@ -103,6 +103,10 @@ class Buffer:
         self._add(item.kind if newest else None, item)
         return True
 
+    def withdraw(self, kind: str) -> None:
+        """Forget the newest of this kind, if one waits."""
+        self._items.pop(kind, None)
+
     def take(self, place: Cursor) -> tuple[list[Item], Cursor]:
         """Everything, in order, and the place that is reached with it. `place`: the one reached before.
 

@@ -152,6 +152,18 @@ class Session:
             self.position = position
             self._lag()
 
+    def reread(self) -> None:
+        """What it may see has changed, or what it wants: what waits or is being read is looked for once more in the log.
+
+        Otherwise what was not offered so far, and lies behind the place that was told last, would never come.
+        """
+        if self.state is not State.LIVE or self._buffer.due:
+            self.lag(self.position)
+
+    def withdraw(self, kind: str) -> None:
+        """Of messages that replace each other, one that still waits is no longer for this session."""
+        self._buffer.withdraw(kind)
+
     def begin_replay(self) -> Cursor:
         """Start to gather live messages. Returns the place to read the log from."""
         self._expect(State.LAGGING)

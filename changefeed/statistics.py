@@ -89,11 +89,15 @@ class Statistics:
         return sum(map(len, self._ledgers.values()))
 
     def welcome(self, session: Session) -> None:
-        """The session has come, or wants or may see something else now. What it wants is told to it once it is known."""
+        """The session has come, or wants or may see something else now. What it wants is told to it once it is known.
+
+        What still waits for it, and it may not see any more, is withdrawn.
+        """
         now = self._clock()
         for topic, statistic in self._offered.items():
             if not statistic.for_session(session):
                 self._audience.unseat(session, topic)
+                session.withdraw(statistic.kind)
                 continue
             scopes: frozenset[Scope] = frozenset(session.owners if statistic.owned else (None,))
             # Not as a difference of sets, which would look at everybody's ledger.
@@ -102,7 +106,8 @@ class Statistics:
                     self._check_at[topic] = now + self._check_interval
                 ledger = Ledger(exact=statistic.exact)
                 self._ledgers[topic][scope] = self._unknown[topic][scope] = ledger
-            self._audience.seat(session, topic, scopes, now)
+            if self._audience.seat(session, topic, scopes, now):
+                session.withdraw(statistic.kind)
         self._wake()
 
     def published(self, events: Sequence[Event], cursor: Cursor | None) -> None:

@@ -96,13 +96,17 @@ class Subscription:
         self._ask(change)
 
     def become(self, owners: frozenset[Owner], admin: bool) -> None:
-        """Be somebody with other rights from now on; what already waits was for who one was."""
-        self._hub.remove(self.session)
-        self.session.owners = owners
-        self.session.admin = admin
-        if self.session.topics is not None and not admin:
-            self.session.topics -= frozenset(ADMIN)
-        self._hub.add(self.session)
+        """Be somebody with other rights from now on. What waits for others than these owners does not come any more."""
+        session = self.session
+        same = owners == session.owners
+        self._hub.remove(session)
+        session.owners = owners
+        session.admin = admin
+        if session.topics is not None and not admin:
+            session.topics -= frozenset(ADMIN)
+        self._hub.add(session)
+        if not same:
+            session.reread()
 
     def push(self, kind: str, text: str) -> None:
         """A control message of the transport's own, in its place: behind the answers to what was asked for before."""
@@ -178,7 +182,10 @@ class Subscription:
         assert hub.cursor is not None
         if change.topics is not None:
             # Whoever asked may have lost the role meanwhile.
-            session.topics = change.topics if session.admin else change.topics - frozenset(ADMIN)
+            topics = change.topics if session.admin else change.topics - frozenset(ADMIN)
+            if topics != session.topics:
+                session.topics = topics
+                session.reread()
         if change.mode is not None:
             session.mode = change.mode
         if change.min_interval is not None:

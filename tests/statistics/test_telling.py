@@ -6,7 +6,7 @@ import pytest
 
 from changefeed.event import Owner
 from changefeed.statistics import SWEEP_SECONDS, TOLD
-from tests.statistics.desk import ADMIN, Desk
+from tests.statistics.desk import ADMIN, OWNED, Desk
 
 
 def test_who_comes_is_told_once_the_numbers_are_known_and_not_before() -> None:
@@ -194,6 +194,21 @@ def test_owners_that_are_others_now_are_told_of_at_once() -> None:
     desk.work(2)
     desk.statistics.tell()
     assert [json.loads(item.text)["data"]["executions"]["total"] for item in session.take(0.0)] == [2]
+
+
+@pytest.mark.parametrize(
+    "change", [{"admin": False}, {"topics": frozenset()}, {"owners": frozenset({Owner("user", "b")})}]
+)
+def test_what_waits_and_may_not_be_seen_any_more_is_withdrawn(change: dict[str, object]) -> None:
+    desk = Desk(ADMIN if "admin" in change else OWNED)
+    session = desk.join("a", admin=True)
+    desk.work(4)
+    desk.statistics.tell()
+    assert session.waiting == 1
+    for name, value in change.items():
+        setattr(session, name, value)
+    desk.statistics.welcome(session)
+    assert desk.tell(session) == []
 
 
 def test_topics_that_are_not_wanted_are_not_told() -> None:
