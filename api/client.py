@@ -120,9 +120,7 @@ class Client:
         while True:
             now = time.time()
             expires = EXPIRY_NEVER if self.identity.expires_at is None else self.identity.expires_at
-            if now >= expires + settings.expiry_grace:
-                self.end(Ending.of("token-expired"))
-            elif self._greeted and not self._warned and now >= expires - settings.expiry_warning:
+            if self.welcome() and self._greeted and not self._warned and now >= expires - settings.expiry_warning:
                 self._warned = True
                 return self._ours(_expiring(expires))
             deadline = expires + settings.expiry_grace if self._warned else expires - settings.expiry_warning
@@ -132,6 +130,18 @@ class Client:
                 return items
             if time.monotonic() >= quiet_until:
                 return self._ours(self._heartbeat())
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the token and its grace are over; infinite where it never expires."""
+        expires = EXPIRY_NEVER if self.identity.expires_at is None else self.identity.expires_at
+        return expires + self._feed.settings.expiry_grace - time.time()
+
+    def welcome(self) -> bool:
+        """Whether it may be told more: to be asked between the parts of something long. If not, `ending` says why."""
+        if self.seconds_left <= 0:
+            self.end(Ending.of("token-expired"))
+        return self.ending is None
 
     async def within(self, seconds: float) -> list[Item] | None:
         """The same with nothing of its own: only what the subscription has, empty where that is nothing within `seconds`."""

@@ -8,7 +8,7 @@ takes nothing for `send_timeout` is cut off.
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -28,6 +28,9 @@ logger = logging.getLogger("changefeed.live")
 
 ABORTED_SECONDS = 1.0
 """For the server to notice that a connection was cut off."""
+
+PIECE = 32 << 10
+"""Characters that are sent at a time: a slow peer has `send_timeout` for each of them, not for all that it has missed."""
 
 Tell = Callable[[Message], Awaitable[None]]
 
@@ -90,6 +93,26 @@ class LiveResponse(Response):
         finally:
             leaving.cancel()
             await asyncio.gather(leaving, return_exceptions=True)
+
+
+def pieces(texts: Iterable[str]) -> Iterator[Message]:
+    """A body that has more to come, in parts of PIECE."""
+    waiting: list[str] = []
+    size = 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= PIECE:
+            whole = "".join(waiting)
+            for first in range(0, size, PIECE):
+                yield _body(whole[first : first + PIECE])
+            waiting, size = [], 0
+    if waiting:
+        yield _body("".join(waiting))
+
+
+def _body(text: str) -> Message:
+    return {"type": "http.response.body", "body": text.encode(), "more_body": True}
 
 
 async def _until_gone(receive: Receive, client: Client) -> None:

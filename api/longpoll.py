@@ -5,6 +5,7 @@ The first message is `ready`; what follows is what was missed since `since`, or 
 """
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
@@ -14,7 +15,7 @@ from changefeed.session import Item
 from .client import Client
 from .closing import Ending
 from .identity import Identity
-from .live import LiveResponse, Tell
+from .live import LiveResponse, Tell, pieces
 from .problem import problem_of
 from .service import Service
 from .wishes import Wishes
@@ -36,16 +37,26 @@ class Poll(LiveResponse):
         """The answer."""
         answer = await self._answer(client)
         await tell({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
-        await tell({"type": "http.response.body", "body": answer.body, "more_body": True})
+        for piece in pieces([bytes(answer.body).decode()]):
+            await tell(piece)
+            if not client.welcome() and answer.status_code == HTTPStatus.OK:
+                # What is left of it is for somebody whom we may tell nothing more.
+                client.abandon()
+                return
         # Waits until the peer has taken most of it.
         await tell({"type": "http.response.body", "body": b""})
 
     async def _answer(self, client: Client) -> Response:
         subscription = client.subscription
-        items = await client.within(0.0)
-        # Without a place to come from, the place is all that the client needs to begin.
-        if self._wishes.since is not None:
-            items = await self._with_news(client, items)
+        if self._wishes.since is None:
+            # Without a place to come from, the place is all that the client needs to begin.
+            items = await client.within(0.0)
+        else:
+            deadline = asyncio.get_running_loop().time() + self._wait
+            # What has come since the last answer would be told at once, however short that was ago.
+            hold = min(self._wishes.min_interval, self._wait)
+            subscription.hold(hold)
+            items = await self._with_news(client, await client.within(hold), deadline)
         while items is not None and subscription.session.waiting:
             more = await client.within(0.0)
             if not more:
@@ -57,14 +68,13 @@ class Poll(LiveResponse):
         body = f'{{"messages":[{texts}],"cursor":"{subscription.place()}"}}'
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    async def _with_news(self, client: Client, items: list[Item] | None) -> list[Item] | None:
-        """The messages so far and, unless there is news among them, the next ones, within `wait` seconds.
+    async def _with_news(self, client: Client, items: list[Item] | None, deadline: float) -> list[Item] | None:
+        """The messages so far and, unless there is news among them, the next ones, up to `deadline` or the token's end.
 
         The first of each statistic is no news: it is told to whoever comes, changed or not, so an answer for its sake
         would be followed by the next question at once, and that by the next answer.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._wait
         old = {"ready", *self._service.feed.statistics.kinds}
         latest = items
         while items is not None and latest is not None:
@@ -72,10 +82,9 @@ class Poll(LiveResponse):
                 if item.kind not in old:
                     return items
                 old.discard(item.kind)
-            if (left := deadline - loop.time()) <= 0:
-                return items
-            # Whoever asks again at once has been answered just now.
-            client.subscription.session.delivered(loop.time())
+            left = min(deadline - loop.time(), client.seconds_left)
+            if left <= 0:
+                return items if client.welcome() else None
             latest = await client.within(left)
             items = None if latest is None else items + latest
         return None

@@ -4,13 +4,11 @@ A browser that reconnects sends the last `id:` as Last-Event-ID, which is all th
 are problem documents; afterwards an `error` event comes before the end.
 """
 
-from typing import Any
-
 from changefeed.session import Item
 
 from .client import Client
 from .closing import Ending
-from .live import LiveResponse, Tell
+from .live import LiveResponse, Tell, pieces
 
 QUIET_SECONDS = 15.0
 """Without anything to say, a comment is sent, so that proxies keep the connection, with the newest place."""
@@ -33,20 +31,21 @@ class EventStream(LiveResponse):
         """The stream, up to its end."""
         quiet_seconds = min(QUIET_SECONDS, self._service.settings.heartbeat_interval)
         await tell({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
-        await tell(_body(f"retry: {RETRY_MS}\n\n"))
+        for piece in pieces([f"retry: {RETRY_MS}\n\n"]):
+            await tell(piece)
         while (items := await client.next(quiet_seconds)) is not None:
-            await tell(_body("".join(map(block, items))))
+            for piece in pieces(map(block, items)):
+                await tell(piece)
+                if not client.welcome():
+                    break
         # A session is closed without a reason where too many answers wait for it; one whose peer has gone hears nothing.
         ending = client.ending or Ending.of("too-slow")
         # What EventSource waits for before it comes back by itself.
         wait = "" if ending.after_ms is None else f"retry: {ending.after_ms}\n\n"
         last = "".join(block(Item(kind, text)) for kind, text in ending.texts())
-        await tell(_body(wait + last))
+        for piece in pieces([wait + last]):
+            await tell(piece)
         await tell({"type": "http.response.body", "body": b""})
-
-
-def _body(text: str) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": text.encode(), "more_body": True}
 
 
 def block(item: Item) -> str:

@@ -116,7 +116,7 @@ async def _converse(websocket: WebSocket, client: Client, seconds: float, *, bat
     listening = asyncio.create_task(_listen(websocket, client))
     try:
         while (items := await client.next()) is not None:
-            await _send(websocket, items, seconds, batches=batches)
+            await _send(websocket, client, items, seconds, batches=batches)
     except TimeoutError:
         client.end(Ending.of("too-slow"))
         cut_off(websocket.scope)
@@ -150,8 +150,8 @@ async def _listen(websocket: WebSocket, client: Client) -> None:
         client.subscription.close()
 
 
-async def _send(websocket: WebSocket, items: list[Item], seconds: float, *, batches: bool) -> None:
-    """Raises TimeoutError where the peer takes nothing for so long, and GONE."""
+async def _send(websocket: WebSocket, client: Client, items: list[Item], seconds: float, *, batches: bool) -> None:
+    """As long as the client may be told more. Raises TimeoutError where the peer takes nothing for so long, and GONE."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     async with asyncio.timeout(seconds) as limit:
@@ -159,12 +159,18 @@ async def _send(websocket: WebSocket, items: list[Item], seconds: float, *, batc
             for first in range(0, len(items), BATCH):
                 texts = ",".join(item.whole() for item in items[first : first + BATCH])
                 await websocket.send_text(f"[{texts}]")
+                if not client.welcome():
+                    return
                 limit.reschedule(loop.time() + seconds)
         else:
             for item in items:
                 await websocket.send({"type": "websocket.send", "text": item.whole()})
+                if client.ending is not None:
+                    return
                 # A timer costs as much as a message, so it is moved on now and then only.
                 if (now := loop.time()) - begun > seconds / 16:
+                    if not client.welcome():
+                        return
                     begun = now
                     limit.reschedule(now + seconds)
 

@@ -5,7 +5,7 @@ Events' messages are bounded in number and bytes; whoever is refused has to say 
 nothing of states: that is the session's. Pure.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .cursor import Cursor
@@ -173,3 +173,12 @@ class Buffer:
             self.conflated += 1
             self.events -= 1
             self._bytes -= former.size
+
+
+def newest(items: Sequence[Item]) -> list[Item]:
+    """Of events in their order the newest of each row, in the order of those. The last one stays the last."""
+    found: dict[Hashable, Item] = {}
+    for item in items:
+        found.pop(item.row, None)
+        found[item.row] = item
+    return list(found.values())

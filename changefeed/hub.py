@@ -207,7 +207,7 @@ class Hub:
                 if made is None:
                     failed.add(event.source)
                 else:
-                    items.append(Item(*made, event.xid))
+                    items.append(Item(*made, event.xid, row=(event.source, event.key)))
         self._count(items)
         return items, failed
 

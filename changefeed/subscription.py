@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from .backoff import Backoff
-from .buffer import MAX_CONTROL
+from .buffer import MAX_CONTROL, newest
 from .cursor import Cursor
 from .errors import CursorError
 from .event import Owner
@@ -55,7 +55,7 @@ class Subscription:
     """See above. A context manager: leaving it forgets the session."""
 
     __slots__ = (
-        "_delays", "_greeting", "_hub", "_outcomes", "_reading", "_relay", "_replays", "_requests", "_waiter",
+        "_delays", "_greeting", "_held_until", "_hub", "_outcomes", "_reading", "_relay", "_replays", "_requests", "_waiter",
         "session",
     )  # fmt: skip
 
@@ -79,6 +79,7 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
         self._outcomes = outcomes
         self._delays: Backoff | None = None
+        self._held_until = 0.0
         self.session = session(self._wake)
 
     async def __aenter__(self) -> Self:
@@ -115,6 +116,10 @@ class Subscription:
         else:
             self.session.push(kind, text)
 
+    def hold(self, seconds: float) -> None:
+        """Nothing is given for so long, save that it is over; then all that has come meanwhile."""
+        self._held_until = asyncio.get_running_loop().time() + seconds
+
     def close(self) -> None:
         """From now on `next` returns None."""
         self.session.close()
@@ -133,6 +138,9 @@ class Subscription:
         deadline = loop.time() + timeout
         session = self.session
         while session.state is not State.CLOSED:
+            if (now := loop.time()) < min(self._held_until, deadline):
+                await self._pause(min(self._held_until, deadline) - now)
+                continue
             if self._requests:
                 # What was said before the request is answered before it; events that wait may be dropped by it.
                 if answers := session.take_answers():
@@ -160,7 +168,16 @@ class Subscription:
         return None
 
     def _take(self, now: float) -> list[Item]:
-        items = self.session.take(now)
+        return self._with_count(self.session.take(now))
+
+    def _conflated(self, items: list[Item]) -> list[Item]:
+        """What was read from the log, as the mode wants it."""
+        kept = newest(items) if self.session.mode == "state" else items
+        self.session.conflated += len(items) - len(kept)
+        return kept
+
+    def _with_count(self, items: list[Item]) -> list[Item]:
+        """With a word before them about how many were replaced."""
         if self.session.conflated:
             data = ConflatedData(count=self.session.conflated)
             self._hub.conflated += self.session.conflated
@@ -196,12 +213,12 @@ class Subscription:
             since = await self._placed(change.since)
             session.lag(since)
             self._reading = None
-            items = await self._replays.whole(session)
+            items = self._conflated(await self._replays.whole(session))
         except RefetchError as error:
             return self._start_anew(change, error.reason)
         outcome: Outcome = "replayed" if items else "fresh"
         self._count(outcome)
-        return [self._answer(change, outcome, since if items else session.position), *items]
+        return [self._answer(change, outcome, since if items else session.position), *self._with_count(items)]
 
     def _start_anew(self, change: Change, reason: ResyncReason) -> list[Item]:
         hub = self._hub
@@ -239,7 +256,7 @@ class Subscription:
         if self._reading is None:
             self._reading = self._replays.items(session)
         try:
-            items = await anext(self._reading)
+            items = self._with_count(self._conflated(await anext(self._reading)))
         except StopAsyncIteration:
             items = []
             self._reading = self._delays = None

@@ -48,7 +48,7 @@ async def left_alone(process: ServiceProcess, prefix: str, number: int) -> None:
 async def test_a_peer_that_stops_reading_is_cut_off_and_nobody_else_notices(
     own: Site, transport: str, app: str, prefix: str
 ) -> None:
-    process = await own.services.begin(app, send_timeout=0.5).listening()
+    process = await own.services.begin(app, send_timeout=0.5, max_replay_bytes=1 << 30).listening()
     tenant = await own.tenant()
     execution = await tenant.begin()
     reader = own.client(transport, tenant)
