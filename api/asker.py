@@ -11,7 +11,10 @@ from .wishes import WishError, Wishes, wishes_of
 async def identified(request: Request, service: Service, transport: str = "http") -> tuple[Identity, Wishes]:
     """Who asks, and for what. Raises RefusedError. `transport`: what a refusal is counted as."""
     try:
-        return await _identified(request, service)
+        identity, wishes = await _identified(request, service)
+        if transport == "http":
+            await service.hear_of(identity)
+        return identity, wishes
     except RefusedError as refused:
         service.refused(transport, refused.ending)
         raise

@@ -144,8 +144,8 @@ class KeySet:
 
     @property
     def usable(self) -> bool:
-        """Whether the provider has published one."""
-        return bool(self._keys)
+        """Whether the provider has published one, and not too long ago."""
+        return bool(self._keys) and self._age() < STALE
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """The key of this id; without an id, the only one that checks this algorithm. Raises AuthenticationError."""

@@ -9,8 +9,8 @@ tables that are watched. `docs/monitoring.md` says of each what it means; a test
 import asyncio
 import hmac
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, product
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -24,10 +24,11 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from changefeed.messages import ResyncReason
 from changefeed.session import State
 
-from .closing import ERRORS
-from .counts import BOUNDS
+from .closing import CLOSE_CODES, ERRORS
+from .counts import BOUNDS, LEFT
 from .credentials import bearer
 from .description import content
 from .greeting import VERSION
@@ -66,17 +67,20 @@ class Figures(Collector):
         yield _gauge("visitors", "Connections, also of those whose names are not yet known", service.visitors)
         yield _gauge("tasks", "Tasks of this process's event loop", _tasks())
         yield _counter("connections_opened", "Connections that were let in", _by(counts.opened), "transport")
+        # Whatever an alert counts is there from the start: the increase of a series that begins with its first value is none.
+        closed = dict.fromkeys(product(present, (LEFT, *(str(code.code) for code in CLOSE_CODES))), 0)
         yield _counter(
-            "connections_closed", "Connections that ended or were refused", counts.closed, "transport", "code"
+            "connections_closed", "Connections that ended or were refused", closed | counts.closed, "transport", "code"
         )
         yield _counter("messages_sent", "Messages handed to a transport", _by(counts.sent), "type")
         yield _counter("errors", "Errors told to clients", _by(counts.errors), "code")
-        failures = {code: count for code, count in counts.errors.items() if code in AUTHENTICATION}
+        failures = {code: counts.errors.get(code, 0) for code in sorted(AUTHENTICATION)}
         yield _counter(
             "authentication_failures", "Those of the errors that say who is not let in", _by(failures), "code"
         )
         yield _counter("resumes", "What came of asking to resume", _by(feed.outcomes), "outcome")
-        yield _counter("resyncs", "Clients that were told to refetch", _by(feed.hub.resyncs), "reason")
+        resyncs = dict.fromkeys(get_args(ResyncReason), 0) | feed.hub.resyncs
+        yield _counter("resyncs", "Clients that were told to refetch", _by(resyncs), "reason")
         latency = counts.latency
         bounds = [*map(str, BOUNDS), "+Inf"]
         buckets = list(zip(bounds, accumulate(latency.buckets), strict=True))
@@ -122,9 +126,8 @@ class Figures(Collector):
         feed = self._service.feed
         window, replays = feed.hub.window, getattr(feed, "replays", None)
         read = {"memory": replays.from_memory, "log": replays.from_log} if replays is not None else {}
-        yield _counter(
-            "capture_errors", "Failures of the capture that were read", _by(feed.hub.capture_errors), "table"
-        )
+        failures = dict.fromkeys((watch.source for watch in feed.pulse.watches), 0) | feed.hub.capture_errors
+        yield _counter("capture_errors", "Failures of the capture that were read", _by(failures), "table")
         yield _counter("events_unmade", "Events of which no message could be made", feed.hub.unmade)
         yield _gauge("window_events", "Events of the log that are kept in memory", len(window))
         yield _gauge("window_bytes", "What they take, about", window.bytes)

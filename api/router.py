@@ -141,12 +141,6 @@ def _add_health(router: APIRouter, service: Service) -> None:
         await service.confirm()
         pulse = service.feed.pulse
         reasons = service.reasons
-        if service.keyless:
-            # No reason to turn anybody away whose token needs none of them, but no place to send anybody to.
-            reasons = [
-                *reasons,
-                "the keys that tokens are checked with cannot be fetched: is CHANGEFEED_JWT_JWKS_URL right?",
-            ]
         if reasons:
             return problem(503, "not-ready", "; ".join(reasons), reasons=reasons)
         return JSONResponse({"status": "ready", "leading": pulse.leading, "watched": len(pulse.watches)})

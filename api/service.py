@@ -10,7 +10,9 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +23,7 @@ from changefeed.feed import Feed
 from changefeed.relay import LOST
 from changefeed.settings import Settings
 from changefeed.sql import query
+from changefeed.standing import standing
 
 from . import journal
 from .client import Client
@@ -31,7 +34,7 @@ from .guests import Guest, guests
 from .identity import Identity
 from .presence import Presence
 from .redaction import install
-from .revocations import Revocations
+from .revocations import Revocations, is_revoked, revoked
 from .wishes import Wishes
 
 __all__ = ["Authenticate", "RefusedError", "Service"]
@@ -43,7 +46,7 @@ RETRY_SECONDS = 1.0
 CONFIRM_SECONDS = 5.0
 """For how long it is believed that the triggers are as they were: who disables one tells nobody."""
 KEYS_SECONDS = 15.0
-"""Between two attempts to fetch a provider's keys for the first time: it allows itself six a minute, and clients cause some."""
+"""Between two attempts to fetch a provider's keys where there are none: it allows itself six a minute, and clients cause some."""
 SPREAD_SECONDS_PER_CLIENT = 0.005
 """Between two clients that are sent away, so that those who come back do not come at once."""
 AFTER_MS = 1000
@@ -76,8 +79,6 @@ class Service:
         self.past: deque[Guest] = deque(maxlen=REMEMBERED)
         """The connections that ended last, for whoever asks what became of a change."""
         self.feed.witness.sessions = lambda owner: guests(self.clients, self.past, owner)
-        self.keyless = False
-        """Whether the keys that tokens are checked with could not be fetched so far."""
         self._heeded = -1
         """The count of kicks up to which they have been read; -1: never."""
         self._confirmed_at = float("-inf")
@@ -87,9 +88,13 @@ class Service:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.feed)
-            sharing = self.presence.share(self.feed, self._send_away)
-            for chore in (self._heed_kicks(), self._prepare_keys(), sharing):
-                stack.push_async_callback(_ended, asyncio.create_task(chore))
+            chores: dict[str, Callable[[], Awaitable[None]]] = {
+                "heeding kicks": self._heed_kicks,
+                "fetching keys": self._prepare_keys,
+                "sharing who is here": partial(self.presence.share, self.feed, self._send_away),
+            }
+            for name, chore in chores.items():
+                stack.push_async_callback(_ended, asyncio.create_task(standing(name, chore)))
             self._stack = stack.pop_all()
         return self
 
@@ -98,17 +103,33 @@ class Service:
     ) -> None:
         self.stopping = self.draining = True
         for client in list(self.clients):
-            client.end(Ending.of("restart"))
+            client.end(_going())
         await self._stack.aclose()
 
     async def identify(self, connection: HTTPConnection, wishes: Wishes, *, tickets_allowed: bool) -> Identity | None:
         """Who this is; None where nothing was said. Raises RefusedError."""
         return await self.credentials.identify(connection, wishes, tickets_allowed=tickets_allowed)
 
+    async def hear_of(self, identity: Identity) -> None:
+        """Make sure that no kick is unknown here that would turn this one away. Raises RefusedError.
+
+        Whoever opens a connection waits until all are known. Other questions are also answered by a process that has only just
+        begun, or whose relay has lost the database.
+        """
+        if self.feed.pulse.connected and self._heeded == self.feed.pulse.kicks:
+            return
+        try:
+            at = await self.feed.pool.fetchval(query("kick"), identity.user_id, timeout=READ_SECONDS)
+        except LOST as error:
+            logger.warning("it cannot be read who was kicked: %s: %s", type(error).__name__, error)
+            raise RefusedError(Ending.of("not-ready")) from None
+        if is_revoked(identity, at):
+            raise RefusedError.by(revoked())
+
     def arrive(self) -> None:
         """One connection more, whoever it is, until it departs. Raises RefusedError."""
         if self.draining:
-            raise RefusedError(Ending.of("restart"))
+            raise RefusedError(_going())
         if self.visitors >= self.settings.max_connections:
             raise RefusedError(Ending.of("too-many-connections"))
         self.visitors += 1
@@ -169,7 +190,7 @@ class Service:
         for number, client in enumerate(clients):
             if (early := started + spread * number / len(clients) - time.monotonic()) > 0:
                 await asyncio.sleep(early)
-            client.end(Ending.restart(random.randrange(AFTER_MS)))
+            client.end(_going())
         self._gone.clear()
         if self.clients:
             try:
@@ -189,8 +210,13 @@ class Service:
     def reasons(self) -> list[str]:
         """Why this process is not ready; empty where it is."""
         going = ["the server is going away"] if self.stopping else []
-        unread = ["the kicks are being read"] if self._heeded != self.feed.pulse.kicks else []
-        return going or self.feed.pulse.reasons or unread
+        found = list(self.feed.pulse.reasons)
+        if not found and self._heeded != self.feed.pulse.kicks:
+            found.append("the kicks are being read")
+        if not self.credentials.verifier.usable:
+            # No reason to turn anybody away whose token needs none of them, but no place to send anybody to.
+            found.append("the keys that tokens are checked with cannot be fetched: is CHANGEFEED_JWT_JWKS_URL right?")
+        return going or found
 
     async def confirm(self) -> None:
         """Have the relay look whether the triggers are still in place, unless it has done so a moment ago."""
@@ -206,7 +232,7 @@ class Service:
         await self.confirm()
         await pulse.until(lambda: self.draining or self.live, self.settings.ready_timeout)
         if self.draining:
-            raise RefusedError(Ending.of("restart"))
+            raise RefusedError(_going())
         if not self.live:
             raise RefusedError(Ending.of("not-ready"))
 
@@ -238,11 +264,15 @@ class Service:
                     client.end(Ending.of("kicked"))
 
     async def _prepare_keys(self) -> None:
-        # Later on they are fetched when somebody comes whose token needs it; but nobody comes to who is not ready.
-        while not await self.credentials.verifier.prepare():
-            self.keyless = True
+        # Otherwise they are fetched when somebody comes whose token needs it; but nobody comes to who is not ready.
+        while True:
+            if not self.credentials.verifier.usable:
+                await self.credentials.verifier.prepare()
             await asyncio.sleep(KEYS_SECONDS)
-        self.keyless = False
+
+
+def _going() -> Ending:
+    return Ending.restart(random.randrange(AFTER_MS))
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

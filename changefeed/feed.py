@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -36,6 +37,7 @@ from .relay import Relay
 from .replay import Replays
 from .session import Session
 from .settings import Settings, misspelt
+from .standing import standing
 from .statistic import offered
 from .statistics import Statistics
 from .subscription import Change, Greeting, Subscription
@@ -124,9 +126,11 @@ class Feed:
             if self.statistics.topics:
                 self._reckoner = Reckoner(self.settings, self.reader, self.catalogue, self.vitals, self.pulse)
                 self.hub.taps.add(self.statistics)
-                reckoning = asyncio.create_task(self._reckoner.run(self.statistics), name="changefeed statistics")
+                run = partial(self._reckoner.run, self.statistics)
+                reckoning = asyncio.create_task(standing("the statistics", run), name="changefeed statistics")
                 stack.push_async_callback(_ended, reckoning)
-            witnessing = asyncio.create_task(self.witness.run(self.pool), name="changefeed witness")
+            run = partial(self.witness.run, self.pool)
+            witnessing = asyncio.create_task(standing("the witness", run), name="changefeed witness")
             stack.push_async_callback(_ended, witnessing)
             self.replays = Replays(self.pool, self.hub, self.pulse, self.settings)
             stack.push_async_callback(_ended, asyncio.create_task(self.relay.run(), name="changefeed relay"))

@@ -78,8 +78,7 @@ class Reckoner:
     async def _ask(self, statistics: Statistics) -> None:
         while True:
             self._asking.clear()
-            job = statistics.next_job()
-            if job is None:
+            if (job := statistics.next_job()) is None:
                 await self._asking.wait(min(LONGEST_PAUSE, statistics.until_asking()))
                 continue
             try:

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import asyncpg
+import httpx
+from fastapi import FastAPI
 
 from api.presence import Presence
+from api.router import create_router
 from changefeed.feed import Feed
 from changefeed.settings import Settings
+from tests.support.issuer import SECRET
 from tests.support.service import PAUSE
 from tests.support.site import Site
 from tests.support.subscribers import LONGEST, EndedError, Subscriber
@@ -172,6 +176,24 @@ async def test_a_kick_ends_a_users_connections_with_every_process(own: Site) -> 
     execution = await other.begin()
     for client in others:
         assert (await client.until("execution-started"))["data"]["execution_id"] == execution
+
+
+async def test_a_process_that_has_only_just_begun_answers_no_question_with_a_token_from_before_a_kick(
+    own: Site,
+) -> None:
+    tenant = await own.tenant()
+    headers = {"Authorization": f"Bearer {tenant.token()}"}
+    await own.feed.execute("select changefeed.kick($1)", str(tenant.id))
+    app = FastAPI()
+    router = create_router(Settings(dsn=own.database.feed_dsn, jwt_secret=SECRET))
+    app.include_router(router)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as client,
+    ):
+        answer = await client.get("/api/v1/executions")
+        assert (answer.status_code, answer.json()["code"]) == (403, "token-revoked")
 
 
 async def _let_in(join: Callable[[], Awaitable[Subscriber]]) -> None:

@@ -33,6 +33,10 @@ class Scrape:
                 found[dict(labels)[label]] = found.get(dict(labels)[label], 0.0) + value
         return found
 
+    def counted(self, name: str, label: str) -> dict[str, float]:
+        """The same without those that have never counted anything."""
+        return {value: number for value, number in self.by(name, label).items() if number}
+
 
 async def scraped(url: str, token: str | None = None) -> Scrape:
     """What this process says now."""
