@@ -56,9 +56,11 @@ class Client:
         "_greeted",
         "_topics",
         "_verifier",
+        "_wanted",
         "_warned",
         "abandon",
         "began",
+        "changed",
         "ending",
         "identity",
         "outcome",
@@ -96,10 +98,14 @@ class Client:
         """What came of connecting; None before `ready`."""
         self.start: Cursor | None = None
         """The place from which on it is sent what it may see; None before `ready`."""
+        self.changed: Cursor | None = None
+        """The place from which on it may see what it may see now; None where that has always been so."""
         self.refetched: Cursor | None = None
         """The place at which it was told to refetch everything; None where that has never been so."""
         # What was asked for last. What is in force follows in its turn, and may still be what was asked for before.
         self._topics = None if wishes.topics is None else feed.choose(wishes.topics, identity.admin)
+        self._wanted = self._topics, identity.owners
+        """Which topics and whose events were in force at the last answer."""
         self.subscription: Subscription = feed.subscribe(
             identity.owners,
             admin=identity.admin,
@@ -162,10 +168,17 @@ class Client:
                 self.start = items[0].cursor
                 journal.opened(self)
             for item in items:
+                if item.kind == "subscribed":
+                    self._note_change(item)
                 if item.kind == "resync" and item.cursor is not None and '"sources":null' in item.text:
                     self.refetched = item.cursor
             self._counts.took(items, time.time(), timed=not self.subscription.session.min_interval)
         return items
+
+    def _note_change(self, answer: Item) -> None:
+        session = self.subscription.session
+        if (wanted := (session.topics, session.owners)) != self._wanted:
+            self._wanted, self.changed = wanted, answer.cursor
 
     async def hear(self, text: str) -> None:
         """What the client said."""

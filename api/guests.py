@@ -5,7 +5,7 @@ sent. Pure.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,7 @@ class Guest:
 
     owners: frozenset[Owner]
     members: dict[str, Any]
-    start: Cursor | None
-    refetched: Cursor | None
-    place: Cursor
+    places: Mapping[str, Cursor | None]
     ended_at: float
     """Unix seconds."""
 
@@ -43,7 +41,7 @@ class Guest:
             "mode": session.mode,
             "topics": None if session.topics is None else sorted(session.topics),
         }
-        return cls(session.owners, members, client.start, client.refetched, session.position, time.time())
+        return cls(session.owners, members, _places(client, session.position), time.time())
 
 
 def guests(present: Iterable[Client], past: Iterable[Guest], owner: Owner) -> list[dict[str, Any]]:
@@ -51,7 +49,7 @@ def guests(present: Iterable[Client], past: Iterable[Guest], owner: Owner) -> li
     told = [_present(client) for client in present if owner in client.subscription.session.owners]
     # Texts are made only now: hardly anybody ever asks.
     told += [
-        guest.members | _places(guest.start, guest.refetched, guest.place) | {"ended_at": guest.ended_at, "waiting": 0}
+        guest.members | _told(guest.places) | {"ended_at": guest.ended_at, "waiting": 0}
         for guest in past
         if owner in guest.owners
     ]
@@ -64,8 +62,7 @@ def _present(client: Client) -> dict[str, Any]:
     # What a quiet session has not been told of was nothing that it may see.
     greeted = client.ending is None and client.start is not None
     place = client.subscription.place() if greeted else session.position
-    places = _places(client.start, client.refetched, place)
-    return described(session) | _members(client) | places | {"ended_at": None}
+    return described(session) | _members(client) | _told(_places(client, place)) | {"ended_at": None}
 
 
 def _members(client: Client) -> dict[str, Any]:
@@ -77,9 +74,9 @@ def _members(client: Client) -> dict[str, Any]:
     }
 
 
-def _places(start: Cursor | None, refetched: Cursor | None, place: Cursor) -> dict[str, str | None]:
-    return {
-        "start": None if start is None else str(start),
-        "refetched": None if refetched is None else str(refetched),
-        "place": str(place),
-    }
+def _places(client: Client, place: Cursor) -> dict[str, Cursor | None]:
+    return {"start": client.start, "changed": client.changed, "refetched": client.refetched, "place": place}
+
+
+def _told(places: Mapping[str, Cursor | None]) -> dict[str, str | None]:
+    return {name: None if place is None else str(place) for name, place in places.items()}

@@ -20,7 +20,17 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from . import watch as watching
-from .commands import Status, diagnosis_of, explanation_of, issued_token, live_events, migrated, relaying, served
+from .commands import (
+    Status,
+    diagnosis_of,
+    explanation_of,
+    issued_token,
+    live_events,
+    migrated,
+    misconfigured,
+    relaying,
+    served,
+)
 from .errors import ChangefeedError, ConfigurationError
 from .event import Owner
 from .mapping import EventMapping
@@ -180,7 +190,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @command
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Send a change the whole way, and say what is wrong and how to mend it. Exit code 1 where something is."""
-    found = asyncio.run(diagnosis_of(Settings()))
+    try:
+        found = asyncio.run(diagnosis_of(Settings()))
+    except (ValidationError, SettingsError, ConfigurationError) as error:
+        found = misconfigured(explained(error))
     typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text())
     if not found.healthy:
         raise typer.Exit(1)

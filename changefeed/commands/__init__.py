@@ -1,6 +1,6 @@
 """What the commands of the program do, without the program: each takes what it needs and returns or calls what it found."""
 
-from .doctor import Diagnosis, diagnosis_of
+from .doctor import Diagnosis, diagnosis_of, misconfigured
 from .explain import Explanation, explanation_of
 from .migrating import migrated
 from .serving import relaying, served
@@ -17,6 +17,7 @@ __all__ = [
     "issued_token",
     "live_events",
     "migrated",
+    "misconfigured",
     "relaying",
     "served",
 ]

@@ -27,6 +27,7 @@ class Watched:
     columns: tuple[str, ...]
     parents: tuple[int, ...]
     bulk_rows: int
+    fail_closed: bool
     paused: bool
     version: int
     functions: Mapping[str, str]

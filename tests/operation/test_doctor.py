@@ -85,6 +85,26 @@ async def test_the_command_answers_for_people_and_programs_with_its_exit_code(ow
             assert ("select changefeed.resume('public.agent_task')" in process.log) == (code == 1)
 
 
+@pytest.mark.parametrize("fault", ["role", "settings"])
+async def test_for_programs_it_says_in_json_why_it_could_ask_nothing(database: Database, fault: str) -> None:
+    settings = {"dsn": database.app_dsn} if fault == "role" else {"dsn": database.feed_dsn, "jwt_secret": "short"}
+    process = Process([sys.executable, "-m", "changefeed", "doctor", "--json"], environment(**settings))
+    try:
+        assert await process.ended() == 1, process.log
+    finally:
+        process.kill()
+    answer = json.loads(process.log)
+    assert not answer["healthy"]
+    name, words, remedy = {
+        "role": ("schema", "permission denied for schema changefeed", "CHANGEFEED_DSN"),
+        "settings": ("settings", "CHANGEFEED_JWT_SECRET: an HS256 secret needs at least 32 bytes", "mend the setting"),
+    }[fault]
+    (problem,) = [finding for finding in answer["findings"] if finding["level"] == "problem"]
+    assert problem["name"] == name
+    assert words in problem["sentence"]
+    assert remedy in problem["remedy"]
+
+
 async def test_a_check_that_cannot_be_made_stops_no_other(database: Database) -> None:
     async def broken(_: Patient) -> Sequence[Finding]:
         raise ConnectionResetError("it went away")

@@ -72,6 +72,35 @@ async def test_what_happened_to_a_watched_table_is_named_and_mended_by_the_remed
     assert diagnosis.healthy, diagnosis.as_text()
 
 
+@pytest.mark.parametrize("columns", [["status", "o'clock"], ["status"]])
+async def test_watching_again_as_it_says_keeps_everything_as_it_was_watched(
+    database: Database, app: asyncpg.Connection, feed: asyncpg.Connection, columns: list[str]
+) -> None:
+    await app.execute("""alter table agent_task add column "o'clock" text""")
+    await feed.execute(
+        "select changefeed.watch('agent_task', $1, $2, 'o''x', 7, true)",
+        "coalesce(r.user_id::text, 'no''body')",
+        columns,
+    )
+    kept = "select owner, columns, owner_kind, bulk_rows, fail_closed from changefeed.watch where source = $1"
+    before = await feed.fetchrow(kept, "public.agent_task")
+    await feed.execute("update changefeed.watch set version = 99 where source = 'public.agent_task'")
+    remedy = str(the(await found(database, "watched_tables"), TABLE).remedy)
+    await feed.execute("select changefeed." + remedy.partition("select changefeed.")[2])
+    assert await feed.fetchrow(kept, "public.agent_task") == before
+    assert the(await found(database, "watched_tables"), TABLE).level == "ok"
+
+
+async def test_where_all_watched_columns_are_gone_the_remedy_can_still_be_run(
+    database: Database, app: asyncpg.Connection, feed: asyncpg.Connection
+) -> None:
+    await feed.execute("select changefeed.watch('agent_task', 'user_id', array['status'])")
+    await app.execute("alter table agent_task drop column status")
+    remedy = str(the(await found(database, "watched_tables"), TABLE).remedy)
+    await feed.execute("select changefeed." + remedy.partition("select changefeed.")[2])
+    assert the(await found(database, "watched_tables"), TABLE).level == "ok"
+
+
 async def test_a_pause_is_told_and_fails_nothing(database: Database, feed: asyncpg.Connection) -> None:
     await feed.execute("select changefeed.pause('agent_task')")
     diagnosis = await found(database, "watched_tables")

@@ -221,6 +221,7 @@ async def test_each_process_says_which_of_its_sessions_got_it_and_where_they_are
         await until(process.url, lambda scrape: scrape.value("relay_events_total") == 1)
     socket = await own.joined("websocket", tenant, first.url)
     tasks = await own.joined("websocket", tenant, first.url, topics="agent-tasks")
+    turned = await own.joined("websocket", tenant, first.url, topics="executions")
     gone = await own.joined("sse", tenant, second.url)
     await gone.close()
     stays = await own.joined("sse", tenant, second.url)
@@ -231,6 +232,9 @@ async def test_each_process_says_which_of_its_sessions_got_it_and_where_they_are
     await tasks.say("ping")  # type: ignore[attr-defined]
     await tasks.until("pong")
     late = await own.joined("websocket", tenant, first.url)
+    await turned.until("execution-updated", progress=1)
+    await turned.say(json.dumps({"type": "subscribe", "topics": ["agent-tasks"]}))  # type: ignore[attr-defined]
+    await turned.until("subscribed")
 
     told = await Case(own.feed, "workflow_execution", execution, tenant.id).told(wait=20.0)
     assert told["silent"] == []
@@ -243,6 +247,7 @@ async def test_each_process_says_which_of_its_sessions_got_it_and_where_they_are
         ("sse", "ended"),
         ("sse", "sent"),
         ("websocket", "before"),
+        ("websocket", "changed"),
         ("websocket", "sent"),
         ("websocket", "topic"),
     ]

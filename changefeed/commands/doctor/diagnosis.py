@@ -80,6 +80,11 @@ class Diagnosis:
         return "\n".join([*lines, "", f"{counts[0]} problems, {counts[1]} warnings"])
 
 
+def misconfigured(sentence: str) -> Diagnosis:
+    """Where the settings cannot work, so that nothing else can be asked."""
+    return Diagnosis((problem("settings", sentence, "mend the setting that is named, and ask again"),))
+
+
 async def diagnosis_of(
     settings: Settings,
     *,
@@ -110,10 +115,16 @@ async def diagnosis_of(
 async def _findings(
     settings: Settings, connection: Any, clock: Callable[[], float], patience: float, checks: Sequence[Check]
 ) -> list[Finding]:
-    found = list(await installation.installed(connection))
-    if any(one.level == "problem" for one in found):
-        return found
-    patient = Patient(settings, connection, await watched(connection), clock, patience)
+    found: list[Finding] = []
+    try:
+        found += await installation.installed(connection)
+        if any(one.level == "problem" for one in found):
+            return found
+        patient = Patient(settings, connection, await watched(connection), clock, patience)
+    except LOST as error:
+        sentence = f"what stands in the schema changefeed cannot be read: {_text(error)}"
+        remedy = "set CHANGEFEED_DSN (or DATABASE_URL) to the role that has installed it"
+        return [*found, problem("schema", sentence, remedy)]
     for check in checks:
         try:
             found += await check(patient)

@@ -27,7 +27,7 @@ async def silent_roles(patient: Patient) -> Sequence[Finding]:
         else:
             sentence = f"{row['role']}{where} has {row['setting']}: nothing of what it writes is captured"
             found.append(warning("silent-roles", sentence, f"{reset}, unless that is wanted"))
-    if not rows and await patient.connection.fetchval(SERVER) == "replica":
+    if await patient.connection.fetchval(SERVER) == "replica":
         sentence = "session_replication_role is replica for the whole server: no trigger fires, and nothing is captured"
         found.append(problem("silent-roles", sentence, "take it out of postgresql.conf"))
     if subscribed := [row[0] for row in await patient.connection.fetch(SUBSCRIBED, tables)]:

@@ -73,14 +73,20 @@ def _findings(name: str, watch: Watched, bodies: Mapping[str, str]) -> Iterator[
 
 
 def _watch_again(watch: Watched) -> str:
-    table = (watch.name or watch.source).replace("'", "''")
     columns = [name for name in watch.columns if name in watch.types]
-    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in columns)
-    owner = watch.owner.replace("'", "''")
-    return (
-        f"watch it again: select changefeed.watch('{table}', '{owner}', columns => array[{listed}], "
-        f"owner_kind => '{watch.owner_kind}', bulk_rows => {watch.bulk_rows})"
-    )
+    given = {
+        "columns": f"array[{', '.join(map(_text, columns))}]::text[]",
+        "owner_kind": _text(watch.owner_kind),
+        "bulk_rows": str(watch.bulk_rows),
+        "fail_closed": str(watch.fail_closed).lower(),
+    }
+    told = ", ".join(f"{name} => {value}" for name, value in given.items())
+    return f"watch it again: select changefeed.watch({_text(watch.name or watch.source)}, {_text(watch.owner)}, {told})"
+
+
+def _text(value: str) -> str:
+    """As SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,7 @@
 
 A session begins at a place of the log and has reached another one; places are snapshots, so each says of any transaction whether
 it comes before. What lies between the two was handed to the session's transport, if the session wants it: no record of
-single deliveries is needed to know that.
+single deliveries is needed to know that. Where it wants something else now than then, only what came afterwards is known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from ...cursor import Cursor
 from ...event import Event, Owner
 
 Meant = Literal["owner", "everybody", "nobody", "somebody-else", "failed"]
-Fate = Literal["sent", "refetch", "before", "not-yet", "ended", "topic", "epoch", "unknown"]
+Fate = Literal["sent", "refetch", "before", "not-yet", "ended", "topic", "changed", "epoch", "unknown"]
 
 _FATES: dict[Fate, str] = {
     "sent": "was sent it",
@@ -22,6 +22,7 @@ _FATES: dict[Fate, str] = {
     "not-yet": "has not been sent it yet: it waits, or is being read from the log",
     "ended": "ended before it",
     "topic": "did not ask for its topic",
+    "changed": "asked for other topics then, or was of other owners: whether it was sent it, nobody has kept",
     "epoch": "is of another epoch of the log",
     "unknown": "has not been greeted yet",
 }
@@ -72,13 +73,17 @@ def fate(event: Event, session: Mapping[str, Any], topics: Sequence[str], epoch:
 
 
 def _fate(event: Event, session: Mapping[str, Any], topics: Sequence[str], epoch: str) -> Fate:
-    start, place, refetched = (_place(session.get(name)) for name in ("start", "place", "refetched"))
+    start, changed, place, refetched = (
+        _place(session.get(name)) for name in ("start", "changed", "place", "refetched")
+    )
     if start is None or place is None:
         return "unknown"
     if epoch not in (start.epoch, place.epoch):
         return "epoch"
     if start.epoch == epoch and start.snapshot.includes(event.xid):
         return "before"
+    if changed is not None and changed.epoch == epoch and changed.snapshot.includes(event.xid):
+        return "changed"
     wanted = session.get("topics")
     if wanted is not None and not set(wanted) & set(topics):
         return "topic"

@@ -5,7 +5,7 @@ select w.id,
        w.relation::oid as relation,
        (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.oid = w.relation) as name,
-       w.owner, w.owner_kind, w.key, w.columns, w.parents::oid[] as parents, w.bulk_rows, w.paused, w.version,
+       w.owner, w.owner_kind, w.key, w.columns, w.parents::oid[] as parents, w.bulk_rows, w.fail_closed, w.paused, w.version,
        w.functions::text as functions,
        w.watched_at,
        array(select a.attname::text from pg_attribute a
