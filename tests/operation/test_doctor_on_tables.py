@@ -1,10 +1,13 @@
 """What the doctor says of watched tables: triggers, functions, owners, roles that no trigger sees."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
 from tests.operation.diagnosis import found, the
 from tests.support.database import Database
+from tests.support.server import Server
 
 TABLE = "table public.agent_task"
 
@@ -186,6 +189,21 @@ async def test_a_role_whose_writes_no_trigger_sees_is_named(
     await silent.close()
     await admin.execute(str(finding.remedy).partition(", unless")[0])
     assert the(await found(database, "silent_roles"), "silent-roles").level == "ok"
+
+
+async def test_a_server_on_which_no_trigger_fires_is_named_beside_a_role_of_which_the_same_is_true(
+    private_server: Server, private_database: Database
+) -> None:
+    admin = await asyncpg.connect(private_database.admin_dsn)
+    await admin.execute("alter role app set session_replication_role = replica")
+    await admin.execute("alter system set session_replication_role = replica")
+    await admin.close()
+    assert private_server.postgres is not None
+    await asyncio.to_thread(private_server.postgres.stop)
+    await asyncio.to_thread(private_server.postgres.start)
+    said = [finding.sentence for finding in (await found(private_database, "silent_roles")).findings]
+    assert any(sentence.startswith("app has session_replication_role") for sentence in said)
+    assert any("for the whole server" in sentence for sentence in said)
 
 
 async def test_a_canary_that_no_trigger_sees_says_so(database: Database, admin: asyncpg.Connection) -> None:
