@@ -160,15 +160,12 @@ class Subscription:
             if session.waiting:
                 hold = session.hold(loop.time())
                 if not hold:
-                    return self._take(loop.time())
+                    return self._with_count(session.take(loop.time()))
                 pause = min(pause, hold)
             if pause <= 0:
                 return []
             await self._pause(pause)
         return None
-
-    def _take(self, now: float) -> list[Item]:
-        return self._with_count(self.session.take(now))
 
     def _conflated(self, items: list[Item]) -> list[Item]:
         """What was read from the log, as the mode wants it."""
@@ -253,6 +250,7 @@ class Subscription:
     async def _read_on(self, deadline: float) -> list[Item]:
         """The next page for a session that lags. After a lost connection it goes on from where it was, later."""
         session, hub = self.session, self._hub
+        assert hub.cursor is not None
         if self._reading is None:
             self._reading = self._replays.items(session)
         try:
@@ -262,9 +260,9 @@ class Subscription:
             self._reading = self._delays = None
         except RefetchError as error:
             self._reading = None
-            assert hub.cursor is not None
             session.restart(hub.cursor)
-            hub.resync(session, error.reason)
+            # It was here all the time, and slower than the log is emptied.
+            hub.resync(session, "lagging" if error.reason == "retention" else error.reason)
             items = []
         except LOST as error:
             logger.warning("a session could not read on from the log: %s: %s", type(error).__name__, error)

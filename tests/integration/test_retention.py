@@ -122,7 +122,7 @@ async def test_a_floor_that_rises_between_two_pages_makes_the_session_refetch(
             said: list[Message] = []
             while not said or said[-1]["type"] != "resync":
                 said += await told(subscription)
-            assert said[-1]["data"]["reason"] == "retention"
+            assert said[-1]["data"]["reason"] == "lagging"
 
 
 async def test_the_leader_rotates_and_extends_the_lease_by_itself(
