@@ -111,6 +111,20 @@ async def test_a_leaf_is_sealed_when_its_time_is_over_and_emptied_when_retention
 
 
 @pytest.mark.usefixtures("item")
+async def test_a_leaf_that_was_sealed_by_a_clock_that_was_ahead_is_kept_no_longer_than_others(
+    app: asyncpg.Connection, feed: asyncpg.Connection
+) -> None:
+    await move_on(feed, 0)
+    await app.execute("insert into item values (1)")
+    await move_on(feed)
+    assert await rotate(feed) == 0
+    await age(feed, hours=-1000)
+    assert await rotate(feed) == 0
+    await age(feed)
+    assert await rotate(feed) == 1
+
+
+@pytest.mark.usefixtures("item")
 async def test_a_cursor_that_did_not_see_a_late_committer_is_below_the_floor(
     app: asyncpg.Connection, other_app: asyncpg.Connection, feed: asyncpg.Connection
 ) -> None:

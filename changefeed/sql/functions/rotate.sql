@@ -36,6 +36,9 @@ begin
           update changefeed.leaf l set sealed_at = clock_timestamp(), snapshot = pg_current_snapshot()
            where l.slot = leaf.slot;
         end if;
+      elsif leaf.sealed_at > clock_timestamp() then
+        -- The clock was ahead, and has been put right: until then the leaf would be kept. Its time begins now.
+        update changefeed.leaf l set sealed_at = clock_timestamp() where l.slot = leaf.slot;
       elsif leaf.sealed_at < clock_timestamp() - keep then
         found := false;
         if leaf.slot >= 0 then
