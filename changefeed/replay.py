@@ -40,6 +40,10 @@ class RefetchError(Exception):
         self.reason: ResyncReason = reason
 
 
+class OvertakenError(Exception):
+    """A restart has told the client to refetch, or it wants something else now: the replay is of no use any more."""
+
+
 class Replays:
     """The log as sessions that are behind read it."""
 
@@ -57,7 +61,7 @@ class Replays:
         """All of `items` at once, for a client that is to be told first what becomes of its place.
 
         Raises what `items` raises, and RefetchError where it is more than is worth replaying. Then nothing of it was sent, and
-        the session is where it was.
+        the session is where it was. OvertakenError: by a restart.
         """
         items: list[Item] = []
         room = self._max_replay_bytes
@@ -68,6 +72,10 @@ class Replays:
                     room -= sum(item.size for item in page)
                     if len(items) > self._max_replay or room < 0:
                         raise RefetchError("too-much")  # noqa: TRY301
+        except OvertakenError:
+            if session.state is not State.LAGGING:
+                raise
+            return await self.whole(session)
         except BaseException:
             session.lag(session.position)
             raise
@@ -76,9 +84,9 @@ class Replays:
     async def items(self, session: Session, most: int | None = None) -> AsyncGenerator[list[Item], None]:
         """Everything that the session has missed since its position, in pages, and then it is live.
 
-        The last message carries the place that is reached. Ends early where a restart, which tells the client to refetch,
-        has overtaken it. `most`: messages beyond which the caller has no use for it, in case that is known before they are
-        made. Raises RefetchError, asyncpg.PostgresError, OSError, TimeoutError; the session is then still where it was.
+        The last message carries the place that is reached. `most`: messages beyond which the caller has no use for it, in case
+        that is known before they are made. Raises OvertakenError; RefetchError, asyncpg.PostgresError, OSError, TimeoutError,
+        and the session is then still where it was.
         """
         if session.state is State.CLOSED:
             return
@@ -87,7 +95,7 @@ class Replays:
         async with aclosing(self._pages(session, since, most)) as pages:
             async for events, place in pages:
                 if not session.reading:
-                    return
+                    raise OvertakenError
                 end = place
                 items, failed = self._hub.missed(session, events)
                 if failed:
@@ -97,7 +105,7 @@ class Replays:
                     yield held
                 held = items or held
         if not session.reading:
-            return
+            raise OvertakenError
         session.end_replay(end)
         if held:
             held[-1].cursor = end

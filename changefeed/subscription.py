@@ -25,7 +25,7 @@ from .hub import Hub
 from .message import rfc3339
 from .messages import Conflated, ConflatedData, Mode, Outcome, ResyncReason
 from .relay import LOST, Relay
-from .replay import RefetchError, Replays
+from .replay import OvertakenError, RefetchError, Replays
 from .session import Item, Session, State
 from .topics import ADMIN
 
@@ -192,8 +192,7 @@ class Subscription:
         self._wake()
 
     async def _apply(self, change: Change) -> list[Item]:
-        session, hub = self.session, self._hub
-        assert hub.cursor is not None
+        session = self.session
         if change.topics is not None:
             # Whoever asked may have lost the role meanwhile.
             topics = change.topics if session.admin else change.topics - frozenset(ADMIN)
@@ -213,17 +212,23 @@ class Subscription:
             items = self._conflated(await self._replays.whole(session))
         except RefetchError as error:
             return self._start_anew(change, error.reason)
+        except OvertakenError:
+            return self._start_anew(change)
         outcome: Outcome = "replayed" if items else "fresh"
         self._count(outcome)
         return [self._answer(change, outcome, since if items else session.position), *self._with_count(items)]
 
-    def _start_anew(self, change: Change, reason: ResyncReason) -> list[Item]:
-        hub = self._hub
-        assert hub.cursor is not None
-        self.session.restart(hub.cursor)
-        hub.resync(self.session, reason)
+    def _start_anew(self, change: Change, reason: ResyncReason | None = None) -> list[Item]:
+        if reason is not None:
+            # Otherwise a restart has said so already: it comes right behind the answer.
+            self._refetch(reason)
         self._count("resync")
-        return [self._answer(change, "resync", hub.cursor)]
+        return [self._answer(change, "resync", self.place())]
+
+    def _refetch(self, reason: ResyncReason) -> None:
+        assert self._hub.cursor is not None
+        self.session.restart(self._hub.cursor)
+        self._hub.resync(self.session, reason)
 
     def _answer(self, change: Change, outcome: Outcome, cursor: Cursor) -> Item:
         return Item(change.answer, self._greeting(change.answer, outcome, self.session), cursor=cursor)
@@ -249,20 +254,17 @@ class Subscription:
 
     async def _read_on(self, deadline: float) -> list[Item]:
         """The next page for a session that lags. After a lost connection it goes on from where it was, later."""
-        session, hub = self.session, self._hub
-        assert hub.cursor is not None
-        if self._reading is None:
-            self._reading = self._replays.items(session)
+        session = self.session
+        self._reading = self._reading or self._replays.items(session)
         try:
             items = self._with_count(self._conflated(await anext(self._reading)))
-        except StopAsyncIteration:
+        except (StopAsyncIteration, OvertakenError):
             items = []
             self._reading = self._delays = None
         except RefetchError as error:
             self._reading = None
-            session.restart(hub.cursor)
             # It was here all the time, and slower than the log is emptied.
-            hub.resync(session, "lagging" if error.reason == "retention" else error.reason)
+            self._refetch("lagging" if error.reason == "retention" else error.reason)
             items = []
         except LOST as error:
             logger.warning("a session could not read on from the log: %s: %s", type(error).__name__, error)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 import pytest
 
+from changefeed import eventlog
 from changefeed.cursor import Cursor
+from changefeed.event import Owner
 from changefeed.subscription import Change
 from tests.integration.resuming import MEMORY, answer, place_of, reason, said_at_once
 from tests.integration.vocabulary import (
@@ -129,6 +133,42 @@ async def test_more_bytes_than_are_worth_replaying_are_answered_with_a_resync(
         assert marks(await answer(running, tasks, since)) == [1, 2]
         await tasks.add(text="x" * 4000)
         assert reason(await answer(running, tasks, since)) == "too-much"
+
+
+@pytest.mark.parametrize("overtaken", ["by a restart", "by other owners"])
+async def test_a_replay_that_is_overtaken_is_never_told_in_part(
+    database: Database, app: Connection, monkeypatch: pytest.MonkeyPatch, overtaken: str
+) -> None:
+    read = eventlog.missed
+    async with live(database.feed_dsn, window_events=0, page_rows=2) as running:
+        tasks, others = [await Tasks.of(app, person) for person in people(2)]
+        since = await place_of(running, tasks)
+        for _ in range(3):
+            await tasks.add()
+            await others.add()
+        await until_seen(running, app)
+        async with tasks.subscribe(running, since=since) as subscription:
+
+            async def interrupted(*arguments: Any) -> eventlog.MissedPage:
+                monkeypatch.setattr(eventlog, "missed", read)
+                page = await read(*arguments)
+                if overtaken == "by a restart":
+                    assert running.hub.cursor is not None
+                    running.hub.restart(running.hub.cursor, "retention")
+                else:
+                    subscription.become(frozenset({Owner("user", str(others.owner))}), admin=False)
+                return page
+
+            monkeypatch.setattr(eventlog, "missed", interrupted)
+            said = await told(subscription)
+            if overtaken == "by a restart":
+                said += await told(subscription)
+                assert [message["type"] for message in said] == ["ready", "resync"]
+                assert said[0]["data"]["outcome"] == "resync"
+            else:
+                assert said[0]["data"]["outcome"] == "replayed"
+                assert {message["user_id"] for message in said[1:]} == {str(others.owner)}
+                assert marks(said) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("source", MEMORY)
