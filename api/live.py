@@ -8,7 +8,7 @@ takes nothing for `send_timeout` is cut off.
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ClassVar
 
@@ -29,10 +29,11 @@ logger = logging.getLogger("changefeed.live")
 ABORTED_SECONDS = 1.0
 """For the server to notice that a connection was cut off."""
 
-PIECE = 32 << 10
-"""Characters that are sent at a time: a slow peer has `send_timeout` for each of them, not for all that it has missed."""
-
 Tell = Callable[[Message], Awaitable[None]]
+
+
+class CutShortError(Exception):
+    """What was begun is not to be said to its end, and the transport has no words for that."""
 
 
 class LiveResponse(Response):
@@ -48,7 +49,7 @@ class LiveResponse(Response):
 
     @abstractmethod
     async def speak(self, client: Client, tell: Tell) -> None:
-        """Say everything through `tell`, which raises TimeoutError where the peer takes nothing."""
+        """Say everything through `tell`, which raises TimeoutError where the peer takes nothing. Raises CutShortError."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -83,8 +84,9 @@ class LiveResponse(Response):
         try:
             async with client.subscription:
                 await self.speak(client, tell)
-        except TimeoutError:
-            logger.debug("a peer took nothing for %s seconds, and is cut off", seconds)
+        except (TimeoutError, CutShortError) as error:
+            logger.debug("a peer is cut off: %r", error)
+            # Whoever is cut short has a reason already, and the first one counts.
             client.end(Ending.of("too-slow"))
             if cut_off(scope):
                 await asyncio.wait([leaving], timeout=ABORTED_SECONDS)
@@ -95,24 +97,9 @@ class LiveResponse(Response):
             await asyncio.gather(leaving, return_exceptions=True)
 
 
-def pieces(texts: Iterable[str]) -> Iterator[Message]:
-    """A body that has more to come, in parts of PIECE."""
-    waiting: list[str] = []
-    size = 0
-    for text in texts:
-        waiting.append(text)
-        size += len(text)
-        if size >= PIECE:
-            whole = "".join(waiting)
-            for first in range(0, size, PIECE):
-                yield _body(whole[first : first + PIECE])
-            waiting, size = [], 0
-    if waiting:
-        yield _body("".join(waiting))
-
-
-def _body(text: str) -> Message:
-    return {"type": "http.response.body", "body": text.encode(), "more_body": True}
+def part(body: bytes) -> Message:
+    """Of a body that has more to come."""
+    return {"type": "http.response.body", "body": body, "more_body": True}
 
 
 async def _until_gone(receive: Receive, client: Client) -> None:

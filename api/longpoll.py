@@ -5,7 +5,6 @@ The first message is `ready`; what follows is what was missed since `since`, or 
 """
 
 import asyncio
-from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
@@ -15,7 +14,8 @@ from changefeed.session import Item
 from .client import Client
 from .closing import Ending
 from .identity import Identity
-from .live import LiveResponse, Tell, pieces
+from .live import CutShortError, LiveResponse, Tell, part
+from .pieces import pieces
 from .problem import problem_of
 from .service import Service
 from .wishes import Wishes
@@ -37,12 +37,11 @@ class Poll(LiveResponse):
         """The answer."""
         answer = await self._answer(client)
         await tell({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
-        for piece in pieces([bytes(answer.body).decode()]):
-            await tell(piece)
-            if not client.welcome() and answer.status_code == HTTPStatus.OK:
-                # What is left of it is for somebody whom we may tell nothing more.
-                client.abandon()
-                return
+        for number, piece in enumerate(pieces(bytes(answer.body))):
+            # A refusal is one piece, and is told.
+            if number and not client.welcome():
+                raise CutShortError
+            await tell(part(piece))
         # Waits until the peer has taken most of it.
         await tell({"type": "http.response.body", "body": b""})
 

@@ -8,7 +8,8 @@ from changefeed.session import Item
 
 from .client import Client
 from .closing import Ending
-from .live import LiveResponse, Tell, pieces
+from .live import LiveResponse, Tell, part
+from .pieces import pieces, portions
 
 QUIET_SECONDS = 15.0
 """Without anything to say, a comment is sent, so that proxies keep the connection, with the newest place."""
@@ -31,11 +32,11 @@ class EventStream(LiveResponse):
         """The stream, up to its end."""
         quiet_seconds = min(QUIET_SECONDS, self._service.settings.heartbeat_interval)
         await tell({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
-        for piece in pieces([f"retry: {RETRY_MS}\n\n"]):
-            await tell(piece)
+        await _say(tell, f"retry: {RETRY_MS}\n\n")
         while (items := await client.next(quiet_seconds)) is not None:
-            for piece in pieces(map(block, items)):
-                await tell(piece)
+            for portion in portions(items):
+                await _say(tell, "".join(map(block, portion)))
+                # Not in the middle of a block: the last words would become a part of it.
                 if not client.welcome():
                     break
         # A session is closed without a reason where too many answers wait for it; one whose peer has gone hears nothing.
@@ -43,9 +44,13 @@ class EventStream(LiveResponse):
         # What EventSource waits for before it comes back by itself.
         wait = "" if ending.after_ms is None else f"retry: {ending.after_ms}\n\n"
         last = "".join(block(Item(kind, text)) for kind, text in ending.texts())
-        for piece in pieces([wait + last]):
-            await tell(piece)
+        await _say(tell, wait + last)
         await tell({"type": "http.response.body", "body": b""})
+
+
+async def _say(tell: Tell, text: str) -> None:
+    for piece in pieces(text.encode()):
+        await tell(part(piece))
 
 
 def block(item: Item) -> str:

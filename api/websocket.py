@@ -18,6 +18,7 @@ from .client import Client, is_too_large, parsed
 from .closing import Ending
 from .credentials import RefusedError
 from .identity import Identity
+from .pieces import portions
 from .service import Service
 from .transport import cut_off
 from .wishes import WishError, Wishes, wishes_of
@@ -25,8 +26,6 @@ from .wishes import WishError, Wishes, wishes_of
 logger = logging.getLogger("changefeed.websocket")
 
 PROTOCOL = "changefeed.v1"
-BATCH = 100
-"""Messages in one frame, at most."""
 
 GONE = (WebSocketDisconnect, RuntimeError, OSError)
 """What sending to a peer that went looks like: Starlette says RuntimeError to whoever writes after a close."""
@@ -156,8 +155,8 @@ async def _send(websocket: WebSocket, client: Client, items: list[Item], seconds
     begun = loop.time()
     async with asyncio.timeout(seconds) as limit:
         if batches and len(items) > 1:
-            for first in range(0, len(items), BATCH):
-                texts = ",".join(item.whole() for item in items[first : first + BATCH])
+            for portion in portions(items):
+                texts = ",".join(item.whole() for item in portion)
                 await websocket.send_text(f"[{texts}]")
                 if not client.welcome():
                     return

@@ -19,7 +19,7 @@ BUFFER = 4096
 class StuckPeer:
     """A connection to the service that reads the head of the answer, and then nothing until it is told to."""
 
-    def __init__(self, url: str, path: str, token: str, *, websocket: bool) -> None:
+    def __init__(self, url: str, path: str, token: str, *, websocket: bool, subprotocol: str | None = None) -> None:
         address = urlsplit(url)
         assert address.hostname is not None
         self._address = (address.hostname, address.port)
@@ -28,6 +28,7 @@ class StuckPeer:
             key = base64.b64encode(os.urandom(16)).decode()
             lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
             lines += [f"Sec-WebSocket-Key: {key}"]
+            lines += [f"Sec-WebSocket-Protocol: {subprotocol}"] if subprotocol else []
         self._request = "\r\n".join([*lines, "", ""]).encode()
         self._socket = socket.socket()
         # Before connecting, because the window is announced with the first packet.
@@ -54,6 +55,14 @@ class StuckPeer:
                 assert piece, got
                 got += piece
         return match
+
+    async def read(self) -> bytes:
+        """What comes next; nothing where the connection has ended, however that was."""
+        async with asyncio.timeout(LONGEST):
+            try:
+                return await asyncio.get_running_loop().sock_recv(self._socket, 1 << 16)
+            except ConnectionResetError:
+                return b""
 
     def reset(self) -> None:
         """Gone at once, with a reset instead of a goodbye."""
