@@ -55,13 +55,15 @@ class Poll(LiveResponse):
             # What has come since the last answer would be told at once, however short that was ago.
             hold = min(self._wishes.min_interval, self._wait)
             subscription.hold(hold)
-            items = await self._with_news(client, await client.within(hold), deadline)
+            first = await client.within(max(0.0, min(hold, client.seconds_left)))
+            items = await self._with_news(client, first, deadline)
         while items is not None and subscription.session.waiting:
             more = await client.within(0.0)
             if not more:
                 break
             items += more
-        if items is None or client.ending is not None:
+        # The token may have expired while there was something to wait for.
+        if items is None or not client.welcome():
             return problem_of(client.ending or Ending.of("too-slow"))
         texts = ",".join(item.whole() for item in items)
         body = f'{{"messages":[{texts}],"cursor":"{subscription.place()}"}}'
@@ -83,7 +85,7 @@ class Poll(LiveResponse):
                 old.discard(item.kind)
             left = min(deadline - loop.time(), client.seconds_left)
             if left <= 0:
-                return items if client.welcome() else None
+                return items
             latest = await client.within(left)
             items = None if latest is None else items + latest
         return None

@@ -1,11 +1,13 @@
 """What only a long poll has: one whole answer, at once or after a while."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
 from changefeed.cursor import Cursor
+from tests.support.scrape import scraped, until
 from tests.support.site import Site
 from tests.support.subscribers import STATISTICS
 from tests.support.tenant import Tenant
@@ -27,6 +29,15 @@ async def polled(site: Site, tenant: Tenant, **parameters: Any) -> dict[str, Any
     return found
 
 
+async def caught_up(site: Site, tenant: Tenant) -> str:
+    """A place after which nothing has come so far."""
+    answer = await polled(site, tenant)
+    while (answer := await polled(site, tenant, since=answer["cursor"], wait=0))["messages"][1:]:
+        pass
+    place: str = answer["cursor"]
+    return place
+
+
 async def test_without_a_place_the_place_comes_at_once(shared: Site) -> None:
     tenant = await shared.tenant()
     await tenant.begin()
@@ -38,9 +49,7 @@ async def test_without_a_place_the_place_comes_at_once(shared: Site) -> None:
 async def test_what_was_missed_comes_at_once_and_the_place_leads_on(shared: Site) -> None:
     tenant = await shared.tenant()
     execution = await tenant.begin()
-    place = (await polled(shared, tenant))["cursor"]
-    while (await polled(shared, tenant, since=place, wait=0))["messages"][1:]:
-        place = (await polled(shared, tenant, since=place, wait=0))["cursor"]
+    place = await caught_up(shared, tenant)
     for number in (1, 2):
         await tenant.move(execution, number)
     answer = await polled(shared, tenant, since=place, wait=30)
@@ -48,6 +57,42 @@ async def test_what_was_missed_comes_at_once_and_the_place_leads_on(shared: Site
     nothing = await polled(shared, tenant, since=answer["cursor"], wait=0)
     assert [message["type"] for message in nothing["messages"]] == ["ready"]
     assert nothing["messages"][0]["data"]["outcome"] == "fresh"
+
+
+@pytest.mark.parametrize(("mode", "told"), [("log", [1, 2]), ("state", [2])])
+async def test_with_an_interval_what_was_missed_and_what_comes_soon_are_one_answer(
+    own: Site, mode: str, told: list[int]
+) -> None:
+    process = await own.start()
+    tenant = await own.tenant()
+    execution = await tenant.begin()
+    place = await caught_up(own, tenant)
+    before = (await scraped(process.url)).value("connections_opened_total", transport="longpoll") or 0
+    await tenant.move(execution, 1)
+    wishes = {"since": place, "mode": mode, "min_interval": 3000, "wait": 30, "topics": "executions"}
+    pending = asyncio.create_task(polled(own, tenant, **wishes))
+    await until(process.url, lambda now: now.value("connections_opened_total", transport="longpoll") == before + 1)
+    assert not pending.done()
+    await tenant.move(execution, 2)
+    messages = (await pending)["messages"]
+    assert [message["data"]["progress"] for message in messages if "id" in message] == told
+    counts = [message["data"]["count"] for message in messages if message["type"] == "conflated"]
+    assert counts == ([] if mode == "log" else [1])
+
+
+@pytest.mark.parametrize("min_interval", [0, 8000])
+async def test_no_poll_outlives_its_token(tight: Site, min_interval: int) -> None:
+    tenant = await tight.tenant()
+    execution = await tenant.begin()
+    place = await caught_up(tight, tenant)
+    if min_interval:
+        await tenant.move(execution, 1)
+    wishes: dict[str, Any] = {"since": place, "min_interval": min_interval, "wait": 8, "topics": "executions"}
+    headers = {"Authorization": f"Bearer {tenant.token(seconds=1)}"}
+    async with httpx.AsyncClient(base_url=tight.service.url, timeout=60) as client:
+        answer = await client.get(PATH, params=wishes, headers=headers)
+    assert answer.status_code == 401, answer.text
+    assert answer.json()["code"] == "token-expired"
 
 
 @pytest.mark.parametrize("wait", ["long", "-1", "31", "nan", "inf", "1e3", ""])
