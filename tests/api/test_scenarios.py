@@ -206,6 +206,22 @@ async def test_state_mode_sends_the_newest_of_each_row_and_says_how_many_it_repl
     assert progress(newest) == [5, 5]
 
 
+async def test_state_mode_replays_the_newest_of_each_row(shared: Site, transport: str) -> None:
+    tenant = await shared.tenant()
+    execution, other = await tenant.begin(), await tenant.begin()
+    client = await shared.joined(transport, tenant)
+    await tenant.move(other, 5)
+    await client.until("execution-updated", progress=5)
+    await client.close()
+    for number in (1, 2, 3):
+        await tenant.move(execution, number)
+        await tenant.move(other, 10 * number)
+    back = await shared.joined(transport, tenant, since=client.cursor, mode="state")
+    assert back.seen[0]["data"]["outcome"] == "replayed"
+    assert (await back.next())["data"] == {"count": 4}
+    assert progress([await back.next(), await back.next()]) == [3, 30]
+
+
 async def test_min_interval_gathers_what_comes_too_fast(shared: Site, transport: str) -> None:
     tenant = await shared.tenant()
     execution = await tenant.begin()
