@@ -1,5 +1,6 @@
 """A peer that reads slowly, but reads: it gets everything, however long that takes; and nothing more once it is sent away."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.support.service import ServiceProcess
+from tests.support.service import LONGEST, ServiceProcess
 from tests.support.site import Site
 from tests.support.stuck import StuckPeer
 from tests.support.subscribers import Subscriber
@@ -81,3 +82,28 @@ async def test_whoever_reads_slowly_gets_everything(own: Site, peer: str) -> Non
     pace = await own.joined("websocket", await own.tenant())
     async with reading(process, tenant, peer, since) as slow:
         assert told(await sipped(slow, pace)) == list(range(MESSAGES))
+
+
+@pytest.mark.parametrize("peer", PEERS)
+async def test_whoever_is_kicked_while_reading_is_told_no_more_than_was_under_way(own: Site, peer: str) -> None:
+    process = await own.start(**SETTINGS | {"send_timeout": 60})
+    tenant = await own.tenant()
+    since = await missed(process, tenant)
+    token = {"Authorization": f"Bearer {tenant.token()}"}
+    async with reading(process, tenant, peer, since) as slow:
+        # It is being sent what it has missed, and has not read most of it.
+        taken = await slow.read()
+        await own.feed.execute("select changefeed.kick($1)", str(tenant.id))
+        async with httpx.AsyncClient(base_url=process.url, headers=token) as client, asyncio.timeout(LONGEST):
+            while (await client.get("/api/v1/executions")).status_code != 403:
+                pass
+        while piece := await slow.read():
+            taken += piece
+            if b'"code":"kicked"' in taken[-len(piece) - 1000 :]:
+                break
+    # What the kernels had taken comes still; every message that has begun is whole, and so are the last words.
+    assert len(told(taken)) < MESSAGES
+    assert (b'"code":"kicked"' in taken) == (peer != "longpoll")
+    if peer == "sse":
+        assert b'\n\nevent: error\ndata: {"type":"error"' in re.sub(rb"\r\n[0-9a-f]+\r\n", b"", taken)
+    assert "ERROR" not in process.log
