@@ -122,7 +122,7 @@ class Service:
             at = await self.feed.pool.fetchval(query("kick"), identity.user_id, timeout=READ_SECONDS)
         except LOST as error:
             logger.warning("it cannot be read who was kicked: %s: %s", type(error).__name__, error)
-            raise RefusedError(Ending.of("not-ready")) from None
+            raise RefusedError(Ending.of("internal")) from None
         if is_revoked(identity, at):
             raise RefusedError.by(revoked())
 

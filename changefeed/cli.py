@@ -96,6 +96,8 @@ def _sentence(error: Exception) -> str:
         text = getattr(error, "message", None) or str(error)
         if isinstance(error, NOT_INSTALLED) and OURS.search(text):
             return f"{text}. Is it installed? Run: changefeed migrate"
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) and OURS.search(text):
+            return f"{text}. Set CHANGEFEED_DSN (or DATABASE_URL) to the role that has installed it"
         return f"{text}. {error.hint}" if getattr(error, "hint", None) else text
     if isinstance(error, TimeoutError):
         return "the database does not answer in time. Is DATABASE_URL right?"
@@ -107,7 +109,7 @@ def _sentence(error: Exception) -> str:
 
 
 NOT_INSTALLED = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
-OURS = re.compile(r'schema "changefeed"|(?:relation|function) "?changefeed\.')
+OURS = re.compile(r'schema "?changefeed\b|(?:relation|function) "?changefeed\.')
 """What is missing is ours, and not a table or a column of the application's."""
 
 

@@ -13,6 +13,7 @@ ASKING = {
     "kick": ["kick", "somebody"],
     "status": ["status"],
     "tail": ["tail"],
+    "explain": ["explain", "--owner", "somebody", "--table", "workflow", "--key", "1"],
 }
 
 
@@ -41,6 +42,13 @@ async def test_with_a_wrong_password(name: str, migrated: Database) -> None:
     complaint = (await run(*ASKING[name], dsn=dsn)).complaint
     assert "password authentication failed" in complaint
     assert "wrong-password" not in complaint
+
+
+@pytest.mark.parametrize("name", ["kick", "status", "explain"])
+async def test_as_a_role_that_may_not_look_into_the_schema(name: str, migrated: Database) -> None:
+    complaint = (await run(*ASKING[name], dsn=migrated.app_dsn)).complaint
+    assert "permission denied for schema changefeed" in complaint
+    assert "CHANGEFEED_DSN" in complaint
 
 
 @pytest.mark.parametrize(
