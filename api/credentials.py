@@ -51,6 +51,7 @@ class NoKeys:
 
     algorithms: frozenset[str] = frozenset()
     usable = True
+    aging = False
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """Never called, for want of algorithms."""

@@ -42,7 +42,6 @@ TIMEOUT = 3.0
 MAX_BYTES = 1 << 18
 """The largest key set that is read."""
 MIN_RSA_BITS = 2048
-
 SECRET_ALGORITHMS = ("HS256",)
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 CURVE_ALGORITHMS = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}
@@ -73,6 +72,10 @@ class Keys(Protocol):
     def usable(self) -> bool:
         """Whether there is a key by now."""
 
+    @property
+    def aging(self) -> bool:
+        """Whether it is time to refresh, though no token has asked for it."""
+
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """The key for a token with this header. Raises AuthenticationError."""
 
@@ -83,7 +86,7 @@ class Keys(Protocol):
 class FixedKey:
     """One key from the settings, whatever the token's `kid`."""
 
-    usable = True
+    usable, aging = True, False
 
     def __init__(self, key: Key) -> None:
         self._key = key
@@ -146,6 +149,11 @@ class KeySet:
     def usable(self) -> bool:
         """Whether the provider has published one, and not too long ago."""
         return bool(self._keys) and self._age() < STALE
+
+    @property
+    def aging(self) -> bool:
+        """Long before they are no longer usable: otherwise whoever has had no visitor for an hour would not be ready."""
+        return not self._keys or self._age() > STALE / 2
 
     async def find(self, kid: str | None, algorithm: str) -> Key:
         """The key of this id; without an id, the only one that checks this algorithm. Raises AuthenticationError."""

@@ -108,7 +108,7 @@ class Figures(Collector):
     def _relay(self) -> Iterator[Metric]:
         service, pulse = self._service, self._service.feed.pulse
         age = service.feed.relay.since_looked
-        yield _gauge("ready", "Whether clients are let in", not service.reasons)
+        yield _gauge("ready", "Whether `/readyz` says that it is ready", not service.reasons)
         yield _gauge("relay_connected", "Whether the listener's connection is up", pulse.connected)
         yield _gauge("relay_leading", "Whether this process's relay leads", pulse.leading)
         yield _gauge("relay_asleep", "Whether it sleeps, so that writers ring", pulse.asleep)

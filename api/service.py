@@ -266,7 +266,7 @@ class Service:
     async def _prepare_keys(self) -> None:
         # Otherwise they are fetched when somebody comes whose token needs it; but nobody comes to who is not ready.
         while True:
-            if not self.credentials.verifier.usable:
+            if self.credentials.verifier.aging:
                 await self.credentials.verifier.prepare()
             await asyncio.sleep(KEYS_SECONDS)
 

@@ -71,6 +71,11 @@ class TokenVerifier:
         """Whether there is a key by now."""
         return self._keys.usable
 
+    @property
+    def aging(self) -> bool:
+        """Whether the keys should be fetched, though no token has asked for it."""
+        return self._keys.aging
+
     async def verify(self, token: str) -> Identity:
         """Whose token it is. Raises AuthenticationError."""
         identity = identity_of(await self._claims(token), self._settings)

@@ -83,13 +83,13 @@ class Reckoner:
                 continue
             try:
                 snapshot, tallies = await self.answer(job)
+                statistics.finish(job, snapshot, tallies)
             except BaseException as error:
+                # Whatever it was: what nobody gives up is never asked for again.
                 statistics.fail(job)
                 if not isinstance(error, Exception):
                     raise
                 self._say(job, error)
-            else:
-                statistics.finish(job, snapshot, tallies)
 
     async def answer(self, job: Job) -> Answer:
         """Run one aggregate. Raises NotInstalledError, asyncpg.PostgresError, OSError, TimeoutError."""

@@ -9,6 +9,7 @@ import pytest
 from changefeed.cursor import Cursor
 from tests.support.scrape import scraped, until
 from tests.support.site import Site
+from tests.support.stuck import StuckPeer
 from tests.support.subscribers import STATISTICS
 from tests.support.tenant import Tenant
 
@@ -157,3 +158,27 @@ async def test_what_is_not_there_is_a_problem_document_as_well(
         answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_an_answer_that_nobody_takes_is_cut_off(own: Site) -> None:
+    service = await own.start(send_timeout=0.5, max_replay_bytes=1 << 30)
+    tenant = await own.tenant()
+    execution = await tenant.begin()
+    first = await own.joined("longpoll", tenant)
+    await first.close()
+    # More than two kernels' buffers hold.
+    await own.app.execute(
+        f"""
+        do $$ begin
+          for number in 1 .. 500 loop
+            update workflow_execution set error_message = repeat(chr(97 + number % 2), 20000) where id = '{execution}';
+          end loop;
+        end $$
+        """
+    )
+    path = f"/api/v1/changes?since={first.cursor}"
+    async with StuckPeer(service.url, path, tenant.token(), websocket=False) as stuck:
+        await stuck.read_until(b"200 OK")
+        await until(service.url, lambda scrape: scrape.value("visitors") == 0)
+        assert not stuck.is_held()
+        assert len(await stuck.cut_off()) < 5_000_000

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from jwt.algorithms import ECAlgorithm
 
-from api.keys import KeySet
+from api.keys import STALE, KeySet
 from api.tokens import TokenVerifier
 from changefeed.errors import AuthenticationError
 from changefeed.settings import Settings
@@ -102,3 +102,19 @@ async def test_a_published_private_key_is_not_used_and_said_so(
     assert await refusal(verifier, of(OLD, "k")) == "token-key"
     assert "holds its private part" in caplog.text
     assert published["d"] not in caplog.text
+
+
+async def test_keys_that_nobody_has_asked_for_are_due_long_before_they_are_too_old(provider: Provider) -> None:
+    """Otherwise an hour without a visitor would make a healthy process unready."""
+    now = 0.0
+    provider.keys = [jwk(OLD, "old")]
+    verifier = TokenVerifier(
+        Settings(jwt_jwks_url=provider.url), keys=KeySet(provider.url, timeout=30.0, clock=lambda: now)
+    )
+    assert (verifier.usable, verifier.aging) == (False, True)
+    assert await verifier.prepare()
+    for passed, usable, aging in ((1.0, True, False), (STALE / 2, True, True), (STALE / 2, False, True)):
+        now += passed
+        assert (verifier.usable, verifier.aging) == (usable, aging)
+    assert await verifier.prepare()
+    assert (verifier.usable, verifier.aging) == (True, False)
