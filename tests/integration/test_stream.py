@@ -50,7 +50,9 @@ async def test_a_follower_takes_what_comes_from_the_stream_and_hardly_looks_at_t
         for _ in range(200):
             await tasks.add()
         await until_seen(follower, app)
-        assert follower.pulse.found == found + 200 == found + len(everything.events)
+        # The one before may still have been on its way.
+        assert follower.pulse.found - found == len(everything.events)
+        assert len(everything.events) in (200, 201)
         assert [event.values()["progress"] for event in everything.events] == sorted(everything.marks)
         assert follower.pulse.copies > copies
 
@@ -144,4 +146,4 @@ async def test_a_window_that_is_read_in_pages_comes_from_the_log(
             await tasks.add()
         await until_seen(follower, app)
         assert [event.values()["progress"] for event in everything.events] == sorted(everything.marks)
-        assert len(everything.events) == 153
+        assert len(everything.events) in (153, 154)
