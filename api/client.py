@@ -125,7 +125,7 @@ class Client:
         quiet_until = time.monotonic() + (settings.heartbeat_interval if quiet_seconds is None else quiet_seconds)
         while True:
             now = time.time()
-            expires = EXPIRY_NEVER if self.identity.expires_at is None else self.identity.expires_at
+            expires = self._expires
             if self.welcome() and self._greeted and not self._warned and now >= expires - settings.expiry_warning:
                 self._warned = True
                 return self._ours(_expiring(expires))
@@ -140,8 +140,11 @@ class Client:
     @property
     def seconds_left(self) -> float:
         """Until the token and its grace are over; infinite where it never expires."""
-        expires = EXPIRY_NEVER if self.identity.expires_at is None else self.identity.expires_at
-        return expires + self._feed.settings.expiry_grace - time.time()
+        return self._expires + self._feed.settings.expiry_grace - time.time()
+
+    @property
+    def _expires(self) -> float:
+        return EXPIRY_NEVER if self.identity.expires_at is None else self.identity.expires_at
 
     def welcome(self) -> bool:
         """Whether it may be told more: to be asked between the parts of something long. If not, `ending` says why."""

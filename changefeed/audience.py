@@ -60,20 +60,21 @@ class Audience:
     def seat(self, session: Session, topic: str, scopes: frozenset[Scope], now: float) -> bool:
         """The session wants these numbers. They are due to it, once they are known. Returns whether it had others, or none."""
         seat = self._seats.get(session, {}).get(topic)
-        new = seat is None or seat.group.scopes != scopes
-        if seat is None or new:
-            told_at = float("-inf") if seat is None else seat.told_at
-            self.unseat(session, topic)
-            group = self._groups.get((topic, scopes))
-            if group is None:
-                group = self._groups[(topic, scopes)] = Group(topic, scopes)
-                for scope in scopes:
-                    self._by_scope.setdefault((topic, scope), set()).add(group)
-            seat = group.seats[session] = Seat(session, group)
-            seat.told_at = told_at
-            self._seats.setdefault(session, {})[topic] = seat
+        if seat is not None and seat.group.scopes == scopes:
+            self._put(seat, now)
+            return False
+        told_at = float("-inf") if seat is None else seat.told_at
+        self.unseat(session, topic)
+        group = self._groups.get((topic, scopes))
+        if group is None:
+            group = self._groups[(topic, scopes)] = Group(topic, scopes)
+            for scope in scopes:
+                self._by_scope.setdefault((topic, scope), set()).add(group)
+        seat = group.seats[session] = Seat(session, group)
+        seat.told_at = told_at
+        self._seats.setdefault(session, {})[topic] = seat
         self._put(seat, now)
-        return new
+        return True
 
     def unseat(self, session: Session, topic: str) -> None:
         """The session wants these numbers no longer."""

@@ -112,8 +112,8 @@ async def window(
     """
     async with connection.transaction():
         portal = await connection.cursor(query("window"), *_place(after), timeout=timeout)
-        while rows := await _fetch(portal, portion, timeout):
-            events, (_, first) = [event for event, _ in rows], rows[0]
+        while page := await _fetch(portal, portion, timeout):
+            events, first = page
             yield events, Snapshot.parse(first["snapshot"]), _snapshot(first["floor"])
 
 
@@ -126,8 +126,8 @@ async def newest(
     """
     async with connection.transaction():
         portal = await connection.cursor(query("newest"), str(at), limit, timeout=timeout)
-        while rows := await _fetch(portal, portion, timeout):
-            yield [event for event, _ in rows]
+        while page := await _fetch(portal, portion, timeout):
+            yield page[0]
 
 
 async def missed(
@@ -181,8 +181,8 @@ def not_installed(error: Exception) -> NotInstalledError:
     )
 
 
-async def _fetch(portal: Any, portion: Portion, timeout: float) -> list[tuple[Event, asyncpg.Record]]:
-    """The next page, each event with its row."""
+async def _fetch(portal: Any, portion: Portion, timeout: float) -> tuple[list[Event], asyncpg.Record] | None:
+    """The next page, and its first row, which says what is true of all; None after the last one."""
     asked = portion.rows
     try:
         rows: list[asyncpg.Record] = await portal.fetch(asked, timeout=timeout)
@@ -191,7 +191,7 @@ async def _fetch(portal: Any, portion: Portion, timeout: float) -> list[tuple[Ev
         raise
     events = list(map(_event, rows))
     portion.had(events, last=len(events) < asked)
-    return list(zip(events, rows, strict=True))
+    return (events, rows[0]) if rows else None
 
 
 def _place(after: Snapshot | None) -> tuple[int, list[int]]:

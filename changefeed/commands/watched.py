@@ -74,3 +74,8 @@ def _watched(row: Any) -> Watched:
 def quoted(name: str) -> str:
     """An identifier, as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text, as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -166,16 +166,8 @@ async def test_an_answer_that_nobody_takes_is_cut_off(own: Site) -> None:
     execution = await tenant.begin()
     first = await own.joined("longpoll", tenant)
     await first.close()
-    # More than two kernels' buffers hold.
-    await own.app.execute(
-        f"""
-        do $$ begin
-          for number in 1 .. 500 loop
-            update workflow_execution set error_message = repeat(chr(97 + number % 2), 20000) where id = '{execution}';
-          end loop;
-        end $$
-        """
-    )
+    async with own.app.transaction():
+        await tenant.flood(execution, 500, 20_000)
     path = f"/api/v1/changes?since={first.cursor}"
     async with StuckPeer(service.url, path, tenant.token(), websocket=False) as stuck:
         await stuck.read_until(b"200 OK")

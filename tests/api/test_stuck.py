@@ -10,7 +10,6 @@ from tests.support.service import PAUSE, ServiceProcess
 from tests.support.site import Site
 from tests.support.stuck import StuckPeer
 from tests.support.subscribers import LONGEST, Message, Subscriber
-from tests.support.tenant import Tenant
 
 PATHS = {"websocket": "/ws/dashboard", "sse": "/api/v1/events"}
 CURSOR = rb'"type":"ready".*?"cursor":"([0-9a-f.-]+)"'
@@ -18,13 +17,6 @@ MESSAGES = 500
 SIZE = 20_000
 
 pytestmark = pytest.mark.parametrize("transport", PATHS)
-
-
-async def flood(tenant: Tenant, execution: str) -> None:
-    """More than the buffers of two kernels hold: a server's may grow to some MiB."""
-    update = "update workflow_execution set error_message = repeat($2, $3::int) where id = $1::text::uuid"
-    for number in range(MESSAGES):
-        await tenant.app.execute(update, execution, "ab"[number % 2], SIZE)
 
 
 async def all_of_it(client: Subscriber) -> list[Message]:
@@ -59,7 +51,7 @@ async def test_a_peer_that_stops_reading_is_cut_off_and_nobody_else_notices(
         place = (await stuck.read_until(CURSOR))[1].decode()
         assert stuck.is_held()
         reading = asyncio.create_task(all_of_it(reader))
-        await flood(tenant, execution)
+        await tenant.flood(execution, MESSAGES, SIZE)
         await reading
         # It still has not read, and need not: the connection is gone, with what the process has kept for it.
         await left_alone(process, prefix, 1)
@@ -80,7 +72,7 @@ async def test_a_peer_that_stops_reading_does_not_keep_a_server_from_stopping(ow
     peer = StuckPeer(process.url, PATHS[transport], tenant.token(), websocket=transport == "websocket")
     async with peer as stuck:
         await stuck.read_until(CURSOR)
-        await flood(tenant, execution)
+        await tenant.flood(execution, MESSAGES, SIZE)
         process.send_signal(signal.SIGTERM)
         await process.ended()
         await stuck.cut_off()

@@ -8,14 +8,6 @@ from tests.support.site import Site
 from tests.support.stuck import StuckPeer
 
 READY = rb'"type":"ready"'
-FLOOD = """
-    do $$ begin
-      for number in 1 .. 400 loop
-        update workflow_execution set error_message = repeat(chr(97 + number % 2), 20000) where id = '{execution}';
-      end loop;
-    end $$
-"""
-"""More than two kernels' buffers hold."""
 
 
 async def test_messages_wait_for_a_client_that_does_not_read_and_then_it_lags(own: Site) -> None:
@@ -24,13 +16,11 @@ async def test_messages_wait_for_a_client_that_does_not_read_and_then_it_lags(ow
     execution = await tenant.begin()
     async with StuckPeer(service.url, "/ws/dashboard", tenant.token(), websocket=True) as stuck:
         await stuck.read_until(READY)
-        for _ in range(2):
-            await own.app.execute(FLOOD.format(execution=execution))
+        await tenant.flood(execution, 800, 20_000)
         found = await until(service.url, lambda scrape: (scrape.value("messages_waiting") or 0) > 0)
         assert found.value("messages_waiting_max") == found.value("messages_waiting")
         assert found.by("sessions", "state") == {"live": 1, "lagging": 0, "replaying": 0}
-        for _ in range(3):
-            await own.app.execute(FLOOD.format(execution=execution))
+        await tenant.flood(execution, 1200, 20_000)
         lagging = await until(service.url, lambda scrape: scrape.value("sessions", state="lagging") == 1)
         assert lagging.value("messages_waiting") == 0
 

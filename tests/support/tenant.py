@@ -46,6 +46,12 @@ class Tenant:
         update = "update workflow_execution set progress = $2 where id = $1::text::uuid"
         assert await self.app.execute(update, execution, progress) == "UPDATE 1"
 
+    async def flood(self, execution: str, messages: int, size: int) -> None:
+        """So many changes of an execution, of so many bytes each. Some MiB of them are more than two kernels' buffers hold."""
+        update = "update workflow_execution set error_message = repeat($2, $3::int) where id = $1::text::uuid"
+        for number in range(messages):
+            await self.app.execute(update, execution, "ab"[number % 2], size)
+
     async def turn(self, execution: str, status: str) -> None:
         """Give an execution another status."""
         update = "update workflow_execution set status = $2 where id = $1::text::uuid"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...watch import TRIGGERS, VERSION
-from ..watched import Watched
+from ..watched import Watched, literal
 from .finding import Finding, Patient, ok, problem, warning
 
 BODIES = """
@@ -75,18 +75,13 @@ def _findings(name: str, watch: Watched, bodies: Mapping[str, str]) -> Iterator[
 def _watch_again(watch: Watched) -> str:
     columns = [name for name in watch.columns if name in watch.types]
     given = {
-        "columns": f"array[{', '.join(map(_text, columns))}]::text[]",
-        "owner_kind": _text(watch.owner_kind),
+        "columns": f"array[{', '.join(map(literal, columns))}]::text[]",
+        "owner_kind": literal(watch.owner_kind),
         "bulk_rows": str(watch.bulk_rows),
         "fail_closed": str(watch.fail_closed).lower(),
     }
     told = ", ".join(f"{name} => {value}" for name, value in given.items())
-    return f"watch it again: select changefeed.watch({_text(watch.name or watch.source)}, {_text(watch.owner)}, {told})"
-
-
-def _text(value: str) -> str:
-    """As SQL writes it."""
-    return "'" + value.replace("'", "''") + "'"
+    return f"watch it again: select changefeed.watch({literal(watch.name or watch.source)}, {literal(watch.owner)}, {told})"
 
 
 def _plain(name: str) -> str:

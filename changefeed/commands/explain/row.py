@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from ...errors import ConfigurationError
-from ..watched import Watched, quoted
+from ..watched import Watched, literal, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ async def row_of(connection: Any, watch: Watched, key: Mapping[str, str], data: 
     compared = [name for name in watch.columns if name in watch.types] if data is not None else []
     # By their images, as the capture does it: 1.0 and 1.00 are two values, and what has no equality can be compared.
     differs = ", ".join(
-        f"case when pg_catalog.record_image_ne(row(e.{quoted(name)}), row(r.{quoted(name)})) then {_literal(name)} end"
+        f"case when pg_catalog.record_image_ne(row(e.{quoted(name)}), row(r.{quoted(name)})) then {literal(name)} end"
         for name in compared
     )
     conditions = " and ".join(
@@ -82,7 +82,3 @@ async def row_of(connection: Any, watch: Watched, key: Mapping[str, str], data: 
     if found is None:
         return Row(exists=False)
     return Row(True, found["owner"], None if data is None else tuple(found["differs"]))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
